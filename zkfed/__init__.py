@@ -1,0 +1,1 @@
+"""zkfed: collective learning that can be checked instead of trusted."""

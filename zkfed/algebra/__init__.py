@@ -1,0 +1,1 @@
+"""Fields, curves, polynomials, and the backend protocol that computes on vectors of them."""

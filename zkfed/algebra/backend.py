@@ -1,0 +1,207 @@
+"""The backend protocol: vectors in, vectors out.
+
+A backend owns the representation of points. Scalars cross the seam as limbs (field.py), so
+a compiled core needs no call and no Python object per element. Every method is a pure
+function. Points that a backend hands out are on the curve and in the r-torsion; `decode`
+is the only door from bytes and checks both.
+
+    reference   py_ecc and galois, both curves, slow: the oracle and the fallback
+    arkworks    the PyPI wheel py-arkworks-bls12381, BLS12-381
+
+`use(curve)` returns the best backend that is present; the environment variable
+ZKFED_BACKEND names one instead. `backends()` says which one runs and why.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.algebra.curve import BLS12_381, CURVES, Curve
+from zkfed.algebra.field import Limbs
+
+__all__ = ["Backend", "BackendStatus", "Group", "Points", "backends", "use"]
+
+Group = Literal["G1", "G2"]
+BoolVector = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """A vector of points of one group, in its backend's own representation.
+
+    Attributes:
+        group: "G1" or "G2".
+        raw: Owned by the backend that made it; a sequence for the Python backends.
+    """
+
+    group: Group
+    raw: Any
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __repr__(self) -> str:
+        return f"Points({self.group}, {len(self)})"
+
+
+class Backend(Protocol):
+    """Vector operations on one curve. Lengths that do not fit are a ValueError."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def curve(self) -> Curve: ...
+
+    def decode(self, group: Group, data: bytes, count: int) -> Points:
+        """Decodes `count` compressed points; refuses identity.
+
+        Raises:
+            DecodeError: Wrong length, non-canonical, off the curve, outside the r-torsion,
+                or the identity.
+        """
+        ...
+
+    def encode(self, points: Points) -> bytes:
+        """Returns the canonical compressed encodings, concatenated."""
+        ...
+
+    def generator(self, group: Group, scalars: Limbs) -> Points:
+        """Returns s_i * generator for each i (fixed-base)."""
+        ...
+
+    def scale(self, points: Points, scalars: Limbs) -> Points:
+        """Returns s_i * P_i for each i; one scalar serves all points."""
+        ...
+
+    def add(self, left: Points, right: Points) -> Points:
+        """Returns P_i + Q_i for each i."""
+        ...
+
+    def negate(self, points: Points) -> Points:
+        """Returns -P_i for each i."""
+        ...
+
+    def msm(self, points: Points, scalars: Limbs) -> Points:
+        """Returns the one point sum_i s_i * P_i (the identity if empty)."""
+        ...
+
+    def take(self, points: Points, index: npt.NDArray[np.intp]) -> Points:
+        """Returns P_index[i] for each i."""
+        ...
+
+    def concat(self, group: Group, parts: Sequence[Points]) -> Points:
+        """Returns all points of the parts, in order."""
+        ...
+
+    def is_identity(self, points: Points) -> BoolVector:
+        """Returns, for each point, whether it is the identity."""
+        ...
+
+    def is_equal(self, left: Points, right: Points) -> BoolVector:
+        """Returns, for each i, whether P_i = Q_i."""
+        ...
+
+    def is_pairing_product_one(self, left: Points, right: Points) -> bool:
+        """Returns whether prod_i e(P_i, Q_i) = 1, P in G1, Q in G2."""
+        ...
+
+    def hash_to_g1(self, messages: Sequence[bytes], domain: bytes) -> Points:
+        """Hashes each message to G1 (RFC 9380 random oracle suite; BN254: ours, SvdW)."""
+        ...
+
+    def quotient(self, a: Limbs, b: Limbs, c: Limbs) -> Limbs:
+        """Returns (A*B - C) on the coset g*H, from the values of A, B, C on H.
+
+        H has n = len(a) elements, a power of two, g is the curve's field generator. The
+        constant 1/Z(g) is folded into the proving key.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BackendStatus:
+    """What `backends()` reports of one backend."""
+
+    name: str
+    curves: tuple[str, ...]
+    is_available: bool
+    is_chosen: bool
+    reason: str
+
+
+_PREFERENCE = ("arkworks", "reference")
+_CURVES_OF = {"arkworks": ("bls12-381",), "reference": ("bls12-381", "bn254")}
+_NEEDS = {"arkworks": "py_arkworks_bls12381", "reference": "py_ecc"}
+_log = logging.getLogger("zkfed")
+
+
+def _is_available(name: str) -> bool:
+    return importlib.util.find_spec(_NEEDS[name]) is not None
+
+
+def _chosen_name(curve: Curve) -> tuple[str, str]:
+    wanted = os.environ.get("ZKFED_BACKEND", "")
+    if wanted:
+        if wanted not in _CURVES_OF:
+            raise ValueError(f"ZKFED_BACKEND={wanted!r}: expected one of {', '.join(_CURVES_OF)}")
+        if curve.name not in _CURVES_OF[wanted]:
+            return "reference", f"ZKFED_BACKEND={wanted} does not have {curve.name}"
+        return wanted, "named by ZKFED_BACKEND"
+    for name in _PREFERENCE:
+        if curve.name in _CURVES_OF[name] and _is_available(name):
+            return name, "the fastest one that is installed"
+    return "reference", "no compiled backend is installed for this curve; expect 50 to 500 times slower"
+
+
+@functools.cache
+def _load(name: str, curve: Curve) -> Backend:
+    if name == "arkworks":
+        from zkfed.algebra.arkworks import ArkworksBackend
+
+        return ArkworksBackend()
+    from zkfed.algebra.reference import ReferenceBackend
+
+    return ReferenceBackend(curve)
+
+
+@functools.cache
+def _say_once(name: str, curve_name: str, reason: str) -> None:
+    _log.info("zkfed computes %s with the %s backend: %s", curve_name, name, reason)
+
+
+def use(curve: Curve | str = BLS12_381) -> Backend:
+    """Returns the backend for `curve`, loaded at first use.
+
+    Raises:
+        ValueError: Unknown curve, or ZKFED_BACKEND names an unknown backend.
+        ImportError: ZKFED_BACKEND names a backend that is not installed.
+    """
+    if isinstance(curve, str):
+        if curve not in CURVES:
+            raise ValueError(f"curve {curve!r}: expected one of {', '.join(CURVES)}")
+        curve = CURVES[curve]
+    name, reason = _chosen_name(curve)
+    _say_once(name, curve.name, reason)
+    return _load(name, curve)
+
+
+def backends(curve: Curve = BLS12_381) -> list[BackendStatus]:
+    """Says which backends there are for `curve`, which one runs and why."""
+    chosen, reason = _chosen_name(curve)
+    out = []
+    for name, curves in _CURVES_OF.items():
+        available = _is_available(name)
+        missing = "" if available else f"not installed: pip install {_NEEDS[name].replace('_', '-')}"
+        why = reason if name == chosen else missing or "installed, not needed"
+        out.append(BackendStatus(name, curves, available, name == chosen, why))
+    return out

@@ -1,0 +1,97 @@
+"""Vectors over the scalar field, as Python integers in numpy object arrays, and as limbs.
+
+Inside Python a vector is an object array of integers in [0, r): numpy drives the loop, the
+integers do the arithmetic. Across the backend seam a vector is an array of *limbs*: shape
+(n, 4), dtype uint64, little-endian, canonical (below r). A compiled backend reads limbs
+without touching a Python object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.errors import DecodeError
+
+__all__ = ["Ints", "Limbs", "as_ints", "batch_inverse", "centred", "from_limbs", "powers", "to_limbs"]
+
+Ints = npt.NDArray[Any]
+"""Object array of Python integers."""
+Limbs = npt.NDArray[np.uint64]
+"""Shape (n, 4), little-endian limbs of canonical scalars."""
+
+
+def as_ints(values: Iterable[int] | npt.NDArray[Any], order: int | None = None) -> Ints:
+    """Returns an object array of Python integers, reduced into [0, order) if it is given."""
+    source = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    array = np.empty(np.shape(np.asarray(source, dtype=object)), dtype=object)
+    array[...] = np.asarray(source, dtype=object)
+    return array if order is None else array % order
+
+
+def to_limbs(values: Iterable[int]) -> Limbs:
+    """Returns limbs of integers in [0, 2^256); the caller has reduced them below r.
+
+    Raises:
+        OverflowError: A value is negative or needs more than 256 bits.
+    """
+    data = b"".join([v.to_bytes(32, "little") for v in values])
+    return np.frombuffer(data, dtype="<u8").reshape(-1, 4)
+
+
+def from_limbs(limbs: Limbs) -> Ints:
+    """Returns the integers of limbs as an object array."""
+    data = np.ascontiguousarray(limbs, dtype="<u8").tobytes()
+    out = np.empty(len(limbs), dtype=object)
+    out[:] = [int.from_bytes(data[i : i + 32], "little") for i in range(0, len(data), 32)]
+    return out
+
+
+def check_scalars(values: Sequence[int], order: int) -> None:
+    """Refuses everything that is not a canonical scalar.
+
+    Raises:
+        DecodeError: A value is not an int (`True` and 1.0 are not), or outside [0, order).
+    """
+    for position, value in enumerate(values):
+        if type(value) is not int or not 0 <= value < order:
+            raise DecodeError(f"scalar {position} is not an integer in [0, r)")
+
+
+def powers(base: int, count: int, order: int) -> Ints:
+    """Returns (1, x, x^2, ..., x^(count-1)) modulo `order`."""
+    out, value = np.empty(count, dtype=object), 1
+    for i in range(count):
+        out[i] = value
+        value = value * base % order
+    return out
+
+
+def batch_inverse(values: Ints, order: int) -> Ints:
+    """Returns 1/v for every v with one modular inversion; 0 stays 0.
+
+    Source: Montgomery, "Speeding the Pollard and elliptic curve methods", section 10.3.1.
+    """
+    flat = values.ravel().tolist()
+    prefix, running = [], 1
+    for value in flat:
+        prefix.append(running)
+        if value:
+            running = running * value % order
+    inverse = pow(running, -1, order)
+    out: list[int] = [0] * len(flat)
+    for i in range(len(flat) - 1, -1, -1):
+        if flat[i]:
+            out[i] = inverse * prefix[i] % order
+            inverse = inverse * flat[i] % order
+    array = np.empty(len(flat), dtype=object)
+    array[:] = out
+    return array.reshape(values.shape)
+
+
+def centred(values: Ints, order: int) -> Ints:
+    """Returns representatives in (-r/2, r/2]."""
+    return np.where(values > order // 2, values - order, values)
