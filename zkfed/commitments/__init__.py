@@ -1,0 +1,1 @@
+"""Transparent commitments: generators from hashing to the curve, no trusted setup."""

@@ -1,0 +1,90 @@
+"""A proof and the instance that it speaks about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from zkfed.algebra.backend import Backend, Points
+from zkfed.errors import DecodeError
+from zkfed.r1cs.system import Layout
+
+__all__ = ["Derive", "Instance", "Proof", "proof_bytes"]
+
+Derive = Callable[[int, dict[str, int]], dict[str, Any]]
+"""(stage, challenges so far) -> the derived inputs of that stage, by name."""
+
+
+def no_derived_inputs(stage: int, challenges: dict[str, int]) -> dict[str, Any]:
+    """The `derive` of a circuit whose only derived inputs are the challenges."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One statement: everything that the verifier knows, and nothing from the prover's mouth.
+
+    Attributes:
+        context: ctx, 32 bytes; what the proof is bound to (protocol.md section 6).
+        static: The static inputs by name, without ctx.
+        commitments: The external commitment of each link, in order (points of G1).
+        derive: Computes the derived inputs from the challenges.
+    """
+
+    context: bytes
+    static: dict[str, Any]
+    commitments: tuple[Points, ...] = ()
+    derive: Derive = no_derived_inputs
+
+
+@dataclass(frozen=True)
+class Proof:
+    """(A, B, C, D_k, PoK, pi): points of G1, but B of G2.
+
+    Attributes:
+        d: One commitment for each segment, in order.
+        pok: The folded proof of knowledge, None without unlinked segments.
+        link: pi, None without links.
+    """
+
+    a: Points
+    b: Points
+    c: Points
+    d: tuple[Points, ...]
+    pok: Points | None
+    link: Points | None
+
+    def encode(self, backend: Backend) -> bytes:
+        """Returns A | B | C | D_1 .. D_n | PoK | pi, compressed; the size is the circuit's."""
+        tail = [p for p in (self.pok, self.link) if p is not None]
+        return b"".join(backend.encode(p) for p in (self.a, self.b, self.c, *self.d, *tail))
+
+    @classmethod
+    def decode(cls, backend: Backend, layout: Layout, data: bytes) -> Proof:
+        """Reads a proof of the circuit `layout`.
+
+        Raises:
+            DecodeError: Wrong size, or a point is not canonical, off the curve, outside
+                the subgroup or the identity.
+        """
+        expected = proof_bytes(layout)
+        if not isinstance(data, bytes) or len(data) != expected:
+            got = f"{len(data)} bytes" if isinstance(data, bytes) else type(data).__name__
+            raise DecodeError(f"proof of {layout.name}: {got}, expected {expected}")
+        g1, g2 = layout.curve.point_bytes("G1"), layout.curve.point_bytes("G2")
+        head, middle, tail = data[:g1], data[g1 : g1 + g2], data[g1 + g2 :]
+        b = backend.decode("G2", middle, 1)
+        flat = [backend.decode("G1", head, 1)]
+        flat += [backend.decode("G1", tail[i : i + g1], 1) for i in range(0, len(tail), g1)]
+        a, c, rest = flat[0], flat[1], flat[2:]
+        count = len(layout.segments)
+        extra = rest[count:]
+        pok = extra.pop(0) if layout.unlinked else None
+        return cls(a, b, c, tuple(rest[:count]), pok, extra.pop(0) if layout.links else None)
+
+
+def proof_bytes(layout: Layout) -> int:
+    """Returns the size of every proof of a circuit."""
+    count = 2 + len(layout.segments) + bool(layout.unlinked) + bool(layout.links)
+    return count * layout.curve.point_bytes("G1") + layout.curve.point_bytes("G2")

@@ -1,0 +1,212 @@
+"""The prover.
+
+    symbol   paper           here
+    z        a               1 | x | segments | private, final order
+    A, B, C  [Groth16] 3.2   A = alpha + sum z_i u_i + r delta,  B = beta + sum z_i v_i + s delta
+    h        -               (A B - C)/Z by its values on the coset
+    D_k      [BSB22] 4       sum of a segment's wires over its basis, mask included
+    f, PoK   [BSB22] 4       PoK = sum_k f^k sigma_k D_k over the unlinked segments
+    pi       [KW15]          sum_c w_c P_c over the columns of all links
+
+Not constant time: who can measure how long proving takes learns something about the witness.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from zkfed.algebra.backend import Backend, Points
+from zkfed.algebra.field import Ints, Limbs, from_limbs, to_limbs
+from zkfed.errors import KeyRefused
+from zkfed.groth16.challenge import Challenger
+from zkfed.groth16.keys import ProvingKey, refuse
+from zkfed.groth16.proof import Instance, Proof
+from zkfed.groth16.setup import domain_size, external_columns
+from zkfed.groth16.verify import verify
+from zkfed.r1cs.system import System
+from zkfed.r1cs.witness import Assignment
+
+__all__ = ["Prover"]
+
+
+class Prover:
+    """Proves statements of one circuit under one key, which is checked once.
+
+    Args:
+        key: The proving key.
+        system: The circuit; its digest must be the key's.
+
+    Raises:
+        KeyRefused: The key is for another circuit, is on the list of refused keys, or its
+            parts do not satisfy the equations that zero-knowledge needs.
+    """
+
+    def __init__(self, key: ProvingKey, system: System) -> None:
+        layout = key.verifying.layout
+        if layout.circuit_digest != system.digest:
+            raise KeyRefused(f"the key is for another circuit than {system.name} version {system.version}")
+        if len(key.h) != domain_size(system.constraint_count):
+            raise KeyRefused(f"{system.name}: the key's domain has {len(key.h)} points")
+        if len(key.k) != system.wire_count - system.private_start:
+            raise KeyRefused(f"{system.name}: the key has {len(key.k)} private wires")
+        refuse(key.verifying)
+        self.key, self.system, self.backend = key, system, key.verifying.backend
+        _check_equations(key)
+
+    def prove(self, instance: Instance, private: dict[str, Any], blinders: tuple[int, ...] = ()) -> Proof:
+        """Proves that `private` satisfies the circuit for `instance`.
+
+        Args:
+            instance: What the verifier will know.
+            private: The prover's inputs, read by the circuit's hints.
+            blinders: rho of each external commitment, in [0, r).
+
+        Returns:
+            A proof that `verify` has accepted.
+
+        Raises:
+            UnsatisfiedConstraint: The statement is not true of `private`.
+            DecodeError: The instance does not fit the circuit.
+            ProofInvalid: The private inputs do not open the instance's commitments.
+        """
+        order = self.system.curve.order
+        # 384 bits reduced modulo r are uniform up to 2^-128.
+        return self._prove(instance, private, blinders, lambda: secrets.randbits(384) % order)
+
+    def _prove(
+        self, instance: Instance, private: dict[str, Any], blinders: tuple[int, ...], rand: Callable[[], int]
+    ) -> Proof:
+        """The twin of `prove` that takes its randomness, for tests and vectors."""
+        challenger, assignment, d, segments = self._commit(instance, private, rand)
+        z = assignment.final()
+        az, bz, cz = self.system.evaluate(z)
+        self.system.check(az, bz, cz)
+        proof = self._assemble((challenger, d, segments), z, (az, bz, cz), blinders, rand)
+        verify(self.key.verifying, instance, proof)
+        return proof
+
+    def _commit(
+        self, instance: Instance, private: dict[str, Any], rand: Callable[[], int], *, is_strict: bool = True
+    ) -> tuple[Challenger, Assignment, tuple[Points, ...], list[Limbs]]:
+        """Fills the witness stage by stage and commits its segments."""
+        key, layout = self.key, self.key.verifying.layout
+        challenger = Challenger(self.backend, layout, key.verifying.digest, instance)
+        assignment = Assignment(self.system, challenger.inputs, private)
+        assignment.values.is_strict = is_strict
+        d: tuple[Points, ...] = ()
+        segments: list[Limbs] = []
+        for stage in range(layout.stage_count + 1):
+            if stage:
+                assignment.set_inputs(stage, challenger.draw(stage, d))
+            assignment.run(stage)
+            for segment in layout.segments:
+                if segment.stage == stage:
+                    assignment.set_mask(segment, rand())
+                    segments.append(to_limbs(assignment.segment(segment).tolist()))
+                    d += (self.backend.msm(key.bases[len(d)], segments[-1]),)
+        return challenger, assignment, d, segments
+
+    def _assemble(
+        self,
+        committed: tuple[Challenger, tuple[Points, ...], list[Limbs]],
+        z: Ints,
+        sides: tuple[Ints, Ints, Ints],
+        blinders: tuple[int, ...],
+        rand: Callable[[], int],
+    ) -> Proof:
+        challenger, d, segments = committed
+        key, backend, order = self.key, self.backend, self.system.curve.order
+        r, s = rand(), rand()
+        limbs = to_limbs(z.tolist())
+        h = backend.quotient(*[_padded(side, len(key.h)) for side in sides])
+
+        def with_tail(points: Points, scalars: Limbs, *tail: tuple[Points, int]) -> Points:
+            every = backend.concat(points.group, [points, *(p for p, _ in tail)])
+            return backend.msm(every, np.concatenate([scalars, to_limbs([v % order for _, v in tail])]))
+
+        vk = key.verifying
+        a = with_tail(key.a, limbs[key.a_wires], (vk.alpha, 1), (key.delta_g1, r))
+        b = with_tail(key.b2, limbs[key.b_wires], (vk.beta, 1), (vk.delta, s))
+        b1 = with_tail(key.b1, limbs[key.b_wires], (key.beta_g1, 1), (key.delta_g1, s))
+        every = backend.concat("G1", [key.k, key.h])
+        scalars = np.concatenate([limbs[self.system.private_start :], h])
+        c = with_tail(every, scalars, (a, s), (b1, r), (key.delta_g1, -r * s))
+        return Proof(a, b, c, d, self._fold(challenger, d, segments), self._link(segments, blinders))
+
+    def _fold(self, challenger: Challenger, d: tuple[Points, ...], segments: list[Limbs]) -> Points | None:
+        layout, order = self.key.verifying.layout, self.system.curve.order
+        unlinked = [(v, s) for v, s in zip(segments, layout.segments, strict=True) if not s.is_linked]
+        if not unlinked:
+            return None
+        f, scalars, power = challenger.fold(d), [], 1
+        for values, _ in unlinked:
+            scaled = values if power == 1 else to_limbs((from_limbs(values) * power % order).tolist())
+            scalars.append(scaled)
+            power = power * f % order
+        return self.backend.msm(self.backend.concat("G1", list(self.key.pok)), np.concatenate(scalars))
+
+    def _link(self, segments: list[Limbs], blinders: tuple[int, ...]) -> Points | None:
+        layout = self.key.verifying.layout
+        if len(blinders) != len(layout.links):
+            raise ValueError(f"{len(blinders)} blinders for {len(layout.links)} links")
+        if not layout.links:
+            return None
+        by_name = {s.name: v for s, v in zip(layout.segments, segments, strict=True)}
+        parts = [
+            np.concatenate([by_name[spec.segment], to_limbs([rho])])
+            for spec, rho in zip(layout.links, blinders, strict=True)
+        ]
+        return self.backend.msm(self.backend.concat("G1", list(self.key.link)), np.concatenate(parts))
+
+
+def _padded(values: Ints, size: int) -> Limbs:
+    out = np.zeros((size, 4), dtype=np.uint64)
+    out[: len(values)] = to_limbs(values.tolist())
+    return out
+
+
+def _check_equations(key: ProvingKey) -> None:
+    """Checks sigma_k basis_k and P against the verifying key by one random combination each.
+
+    A key that fails could make proofs leak (protocol-review M1). The 128-bit weights are
+    the prover's own: an error survives with probability 2^-128.
+    """
+    vk, layout = key.verifying, key.verifying.layout
+    backend: Backend = vk.backend
+    one = backend.generator("G2", to_limbs([1]))
+
+    def weights(count: int) -> Limbs:
+        return to_limbs([secrets.randbits(128) for _ in range(count)])
+
+    for segment, basis in zip(layout.segments, key.bases, strict=True):
+        if len(basis) != segment.stop - segment.start or backend.is_identity(basis).any():
+            raise KeyRefused(f"{layout.name}: segment {segment.name} has a committed wire or mask at the identity")
+    plain = [b for s, b in zip(layout.segments, key.bases, strict=True) if not s.is_linked]
+    for i, (basis, pok) in enumerate(zip(plain, key.pok, strict=True)):
+        w = weights(len(basis))
+        left = backend.concat("G1", [backend.msm(pok, w), backend.negate(backend.msm(basis, w))])
+        right = backend.concat("G2", [one, backend.take(vk.sigma, np.array([i]))])
+        if not backend.is_pairing_product_one(left, right):
+            raise KeyRefused(f"{layout.name}: sigma[{i}] does not fit its basis")
+    by_name = {s.name: b for s, b in zip(layout.segments, key.bases, strict=True)}
+    for i, (columns, left_rows) in enumerate(zip(key.link, _link_rows(key, by_name), strict=True)):
+        w = weights(len(columns))
+        n = len(columns) - 2
+        row_1 = backend.msm(left_rows[0], w[: n + 1])
+        row_2 = backend.msm(left_rows[1], np.concatenate([w[:n], w[n + 1 :]]))
+        left = backend.concat("G1", [row_1, row_2, backend.negate(backend.msm(columns, w))])
+        right = backend.concat("G2", [backend.take(vk.kappa, np.array([2 * i, 2 * i + 1])), one])
+        if not backend.is_pairing_product_one(left, right):
+            raise KeyRefused(f"{layout.name}: link {i} does not fit its rows")
+
+
+def _link_rows(key: ProvingKey, by_name: dict[str, Points]) -> Iterator[tuple[Points, Points]]:
+    backend = key.verifying.backend
+    for spec in key.verifying.layout.links:
+        basis = by_name[spec.segment]
+        wires, blinder = external_columns(backend, spec, len(basis) - 1)
+        yield basis, backend.concat("G1", [wires, blinder])

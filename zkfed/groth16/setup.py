@@ -1,0 +1,138 @@
+"""Key generation by one party who knows every trapdoor: for development only.
+
+    symbol      paper       here
+    tau, alpha, beta, delta [Groth16] 3.2, with gamma = 1 as in snarkjs and gnark
+    u_i v_i w_i A, B, C     column polynomials of wire i, evaluated at tau
+    K_i         beta u_i + alpha v_i + w_i
+    sigma_k     [BSB22] 4   one for each segment outside the link
+    k_i         [KW15]      one for each row of each link
+    L_i         Lagrange polynomials over the domain H, |H| = n
+
+Whoever runs this can forge every proof of the key; its origin says so and policies for
+production refuse it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+import numpy as np
+
+from zkfed.algebra.backend import Backend, Points, use
+from zkfed.algebra.curve import Curve
+from zkfed.algebra.field import Ints, batch_inverse, powers, to_limbs
+from zkfed.commitments.pedersen import LANE_BITS, LANES, generators
+from zkfed.groth16.keys import DEVELOPMENT, ProvingKey, VerifyingKey, refuse
+from zkfed.r1cs.system import LinkSpec, SparseMatrix, System
+
+__all__ = ["development_keys", "domain_size"]
+
+
+def domain_size(constraints: int) -> int:
+    """Returns n, the smallest power of two with n >= constraints."""
+    return 1 << max(constraints - 1, 1).bit_length()
+
+
+def development_keys(system: System, backend: Backend | None = None) -> ProvingKey:
+    """Returns fresh keys for a circuit, marked as development keys.
+
+    Raises:
+        ValueError: The backend is for another curve.
+    """
+    order = system.curve.order
+    return _setup(system, backend or use(system.curve), lambda: secrets.randbelow(order - 2) + 2)
+
+
+def lagrange_at(point: int, size: int, curve: Curve) -> Ints:
+    """Returns L_0(point) .. L_(n-1)(point) over the domain of n-th roots of unity.
+
+    L_i(x) = w^i (x^n - 1) / (n (x - w^i))
+    """
+    r = curve.order
+    w = powers(curve.root_of_unity(size), size, r)
+    scale = (pow(point, size, r) - 1) * pow(size, -1, r) % r
+    return np.asarray(w * batch_inverse((point - w) % r, r) % r * scale % r, dtype=object)
+
+
+def _columns(matrix: SparseMatrix, lagrange: Ints, wires: int, order: int) -> Ints:
+    """Returns sum over rows of M[row, i] L_row(tau) for each wire i."""
+    out = np.zeros(wires, dtype=object)
+    terms = matrix.coefficients * lagrange[matrix.rows_of_entries()] % order
+    np.add.at(out, matrix.columns, terms)
+    return out % order
+
+
+def _setup(system: System, backend: Backend, rand: Callable[[], int]) -> ProvingKey:
+    """The twin of `development_keys` that takes its randomness, for tests and vectors."""
+    curve, layout = system.curve, system.layout
+    if backend.curve != curve:
+        raise ValueError(f"a circuit on {curve.name} and a backend on {backend.curve.name}")
+    r, n = curve.order, domain_size(system.constraint_count)
+    tau, alpha, beta, delta = rand(), rand(), rand(), rand()
+    sigma = [rand() for _ in layout.unlinked]
+    k = [rand() for _ in range(2 * len(layout.links))]
+
+    lagrange = lagrange_at(tau, n, curve)
+    u, v, w = (_columns(m, lagrange, system.wire_count, r) for m in (system.a, system.b, system.c))
+    key_scalars = (beta * u + alpha * v + w) % r  # K_i
+    # H is handed over by its values on the coset g H, so h is in Lagrange form there.
+    g = curve.generator
+    coset = lagrange_at(tau * pow(g, -1, r) % r, n, curve)
+    z_at_tau, z_on_coset = (pow(tau, n, r) - 1) % r, (pow(g, n, r) - 1) % r
+    h = coset * (z_at_tau * pow(z_on_coset * delta, -1, r) % r) % r
+
+    def g1(scalars: Ints) -> Points:
+        return backend.generator("G1", to_limbs(scalars.tolist()))
+
+    def g2(scalars: list[int]) -> Points:
+        return backend.generator("G2", to_limbs(scalars))
+
+    a_wires, b_wires = np.flatnonzero(u != 0), np.flatnonzero(v != 0)
+    public, private = layout.public_count, system.private_start
+    bases = {s.name: g1(key_scalars[s.start : s.stop]) for s in layout.segments}
+    single = g1(np.array([alpha, beta, delta], dtype=object))
+    first = [backend.take(single, np.array([i])) for i in range(3)]
+    verifying = VerifyingKey(
+        layout, DEVELOPMENT, first[0], g2([beta]), g2([delta]), g1(key_scalars[:public]), g2(sigma), g2(k),
+        backend=backend,
+    )  # fmt: skip
+    refuse(verifying)
+    pok = [
+        g1(key_scalars[s.start : s.stop] * sigma_k % r) for s, sigma_k in zip(layout.unlinked, sigma, strict=True)
+    ]
+    link = [_link_columns(backend, spec, bases[spec.segment], k[2 * i : 2 * i + 2]) for i, spec in enumerate(layout.links)]
+    return ProvingKey(
+        verifying, first[1], first[2], a_wires, g1(u[a_wires]), b_wires, g1(v[b_wires]), g2(v[b_wires].tolist()),
+        g1(key_scalars[private:] * pow(delta, -1, r) % r), g1(h), tuple(bases.values()), tuple(pok), tuple(link),
+    )  # fmt: skip
+
+
+def external_columns(backend: Backend, spec: LinkSpec, count: int) -> tuple[Points, Points]:
+    """Returns the external row of a link: a point for each wire, and the blinder's generator."""
+    if (spec.lanes, spec.lane_bits) != (LANES, LANE_BITS):
+        raise ValueError(f"a link of {spec.lanes} lanes of {spec.lane_bits} bits, expected {LANES} of {LANE_BITS}")
+    g = generators(backend, spec.use, count)
+    return g.coordinates(), g.blinder
+
+
+def _link_columns(backend: Backend, spec: LinkSpec, basis: Points, k: list[int]) -> Points:
+    """Returns P_c = k_1 M_1c + k_2 M_2c for each wire, the mask (row 1) and the blinder (row 2).
+
+    Row 1 is the segment's basis, row 2 the transparent generators. The discrete logarithms
+    of row 2 are unknown, so P is computed in the group. k_1 M_1c and k_2 M_2c are never
+    published apart, where a column has both (protocol-review H3).
+    """
+    count = len(basis) - 1
+    wires, blinder = external_columns(backend, spec, count)
+    inside = backend.scale(basis, to_limbs([k[0]]))
+    outside = backend.scale(backend.concat("G1", [wires, blinder]), to_limbs([k[1]]))
+    head = np.arange(count)
+    return backend.concat(
+        "G1",
+        [
+            backend.add(backend.take(inside, head), backend.take(outside, head)),
+            backend.take(inside, np.array([count])),
+            backend.take(outside, np.array([count])),
+        ],
+    )

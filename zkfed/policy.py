@@ -1,0 +1,233 @@
+"""What a round is about, as pure data: model, claim, policy.
+
+`RoundPolicy` is the one place for scales, bounds, thresholds, sizes and privacy loss. Its
+digest is bound into every proof and signature, so the bound that the proof enforces is the
+clip that the privacy guarantee assumes and the range that makes decryption exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+from zkfed.encoding import Writer, digest
+from zkfed.errors import PolicyError
+
+__all__ = ["CLIENTS_MAX", "Improvement", "LinearModel", "RoundPolicy", "parse_share"]
+
+UPDATE_BITS = 16
+"""A coordinate of an update lies in [-2^15, 2^15)."""
+NOISE_BITS = 28
+"""A coordinate of one party's noise lies in [-2^28, 2^28)."""
+CLIENTS_MAX = 1 << 14
+FEATURE_LIMIT = 127
+"""Features are integers in [-127, 127]; 1.0 is 127, and so is the bias column."""
+SHARE_SCALE = 1_000_000
+"""S: a share X/S is given in millionths."""
+
+
+def parse_share(value: str | float | Fraction) -> int:
+    """Returns a share such as "5%", 0.05 or Fraction(1, 20) in millionths.
+
+    Raises:
+        PolicyError: Not a share in (0, 1], or finer than a millionth.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Fraction)):
+        raise PolicyError(f'a share is "5%", 0.05 or a Fraction, got {type(value).__name__}')
+    try:
+        text = str(value).strip() if not isinstance(value, Fraction) else value
+        share = Fraction(text[:-1]) / 100 if isinstance(text, str) and text.endswith("%") else Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise PolicyError(f"{str(value)[:40]!r} is no share; write for example \"5%\"") from None
+    scaled = share * SHARE_SCALE
+    if not 0 < share <= 1 or scaled.denominator != 1:
+        raise PolicyError(f"the share {str(value)[:40]} is outside (0, 1] or finer than a millionth")
+    return int(scaled)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearModel:
+    """logits = x W with a bias row: W has shape (features + 1, outputs).
+
+    Attributes:
+        features: d, without the bias.
+        classes: 1 for regression, 2 for binary (one output, targets -1 and 1), or the
+            number of classes (one output each, targets 0 and 1).
+        fraction_bits: f; weights and updates are integers at scale 2^f.
+        weight_bits: Weights of a base model are below 2^weight_bits as integers.
+    """
+
+    features: int
+    classes: int
+    fraction_bits: int = 15
+    weight_bits: int = 20
+
+    def __post_init__(self) -> None:
+        limits = {"features": 1 << 16, "classes": 1 << 12, "fraction_bits": 15, "weight_bits": 30}
+        for name, maximum in limits.items():
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= maximum:
+                raise PolicyError(f"LinearModel.{name} is {value!r}, expected an int in [1, {maximum}]")
+
+    @property
+    def inputs(self) -> int:
+        """Rows of W: the features and the bias."""
+        return self.features + 1
+
+    @property
+    def outputs(self) -> int:
+        """Columns of W."""
+        return self.classes if self.classes > 2 else 1
+
+    @property
+    def parameters(self) -> int:
+        """P, the number of weights."""
+        return self.inputs * self.outputs
+
+    def encode(self) -> bytes:
+        w = Writer("zkfed/v1/linear-model").u64(self.features).u64(self.classes)
+        return w.u64(self.fraction_bits).u64(self.weight_bits).finish()
+
+
+@dataclass(frozen=True, slots=True)
+class Improvement:
+    """S2: the squared loss on a public benchmark falls by at least a share of itself.
+
+    Attributes:
+        model: The model family.
+        rows: n, the rows of the benchmark; a constant of the bit budget.
+        at_least: X/S in millionths after construction; give "5%", 0.05 or a Fraction.
+        base_loss_min: L_min, the smallest base loss (an integer at the circuit's scale)
+            for which the claim is accepted.
+    """
+
+    model: LinearModel
+    rows: int
+    at_least: Any = "5%"
+    base_loss_min: int = 1
+
+    def __post_init__(self) -> None:
+        if type(self.rows) is not int or not 1 <= self.rows <= 1 << 20:
+            raise PolicyError(f"Improvement.rows is {self.rows!r}, expected an int in [1, {1 << 20}]")
+        if type(self.base_loss_min) is not int or self.base_loss_min < 1:
+            raise PolicyError("Improvement.base_loss_min is below 1: a zero base loss proves nothing")
+        object.__setattr__(self, "at_least", Fraction(parse_share(self.at_least), SHARE_SCALE))
+
+    @property
+    def millionths(self) -> int:
+        """X for S = 10^6."""
+        return int(self.at_least * SHARE_SCALE)
+
+    def encode(self) -> bytes:
+        w = Writer("zkfed/v1/improvement").bytes(self.model.encode()).u64(self.rows)
+        return w.u64(self.millionths).integer(self.base_loss_min).finish()
+
+
+@dataclass(frozen=True)
+class RoundPolicy:
+    """Everything that the parties of a federation agree on before the first round.
+
+    Attributes:
+        statement: What each client proves; its `at_least` is the share of every round
+            that `schedule` does not name.
+        clip_norm: C, the L2 norm to which an update is clipped, in model units.
+        epsilon: Privacy loss of one release, for `delta`.
+        delta: Of one release.
+        min_clients: k_min, the fewest updates that may be summed and opened.
+        max_clients: N, the most; enters the lanes and the exactness of decryption.
+        schedule: at_least of round 1, 2, ...; the last one serves all later rounds.
+        attempts: How often one round may be tried; all are reserved in the ledger.
+        server_rate: The release moves the model by server_rate times the noised mean.
+        scheme: "ckks" or "bfv".
+        curve: "bls12-381" or "bn254".
+        setup: "development" accepts keys with a single-party setup; "production" refuses.
+        adder_key: The adders' pinned Ed25519 key, 32 bytes, once it is known.
+        holder_key: The key holder's pinned Ed25519 key, 32 bytes, once it is known.
+
+    Raises:
+        PolicyError: A value is out of range, or the lanes of the sum could overflow.
+    """
+
+    statement: Improvement
+    clip_norm: float
+    epsilon: float
+    delta: float
+    min_clients: int
+    max_clients: int = 1024
+    schedule: tuple[Any, ...] = ()
+    attempts: int = 2
+    server_rate: float = 1.0
+    scheme: str = "ckks"
+    curve: str = "bls12-381"
+    setup: str = "development"
+    adder_key: bytes = field(default=b"", repr=False)
+    holder_key: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.statement, Improvement):
+            raise PolicyError(f"RoundPolicy.statement is a {type(self.statement).__name__}, expected Improvement")
+        for name, low, high in (
+            ("clip_norm", 0, 1 << 15), ("epsilon", 0, 100), ("delta", 0, 0.1), ("server_rate", 0, 1 << 20)
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise PolicyError(f"RoundPolicy.{name} is a {type(value).__name__}, expected a number")
+            if not math.isfinite(value) or not low < value <= high:
+                raise PolicyError(f"RoundPolicy.{name} is {value}, expected a number in ({low}, {high}]")
+            object.__setattr__(self, name, float(value))
+        for name, minimum, maximum in (
+            ("min_clients", 2, CLIENTS_MAX), ("max_clients", self.min_clients, CLIENTS_MAX), ("attempts", 1, 8)
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if type(value) is not int or not minimum <= value <= maximum:
+                raise PolicyError(f"RoundPolicy.{name} is {value!r}, expected an int in [{minimum}, {maximum}]")
+        for name, choices in (
+            ("scheme", ("ckks", "bfv")), ("curve", ("bls12-381", "bn254")), ("setup", ("development", "production"))
+        ):  # fmt: skip
+            if getattr(self, name) not in choices:
+                raise PolicyError(f"RoundPolicy.{name} is {getattr(self, name)!r}, expected one of {choices}")
+        for name in ("adder_key", "holder_key"):
+            if len(getattr(self, name)) not in (0, 32):
+                raise PolicyError(f"RoundPolicy.{name} has {len(getattr(self, name))} bytes, expected 32")
+        if self.adder_key and self.adder_key == self.holder_key:
+            raise PolicyError("the adders and the key holder have the same key: one party would read every update")
+        object.__setattr__(self, "schedule", tuple(Fraction(parse_share(x), SHARE_SCALE) for x in self.schedule))
+        if (self.max_clients << (UPDATE_BITS - 1)) + (2 << NOISE_BITS) >= 1 << 31:
+            raise PolicyError(f"{self.max_clients} clients and two noises overflow a lane of 32 bits")
+
+    @property
+    def model(self) -> LinearModel:
+        return self.statement.model
+
+    @property
+    def sum_bound(self) -> int:
+        """The largest absolute coordinate of the sum with one noise, before the other."""
+        return (self.max_clients << (UPDATE_BITS - 1)) + (1 << NOISE_BITS)
+
+    def millionths(self, round_number: int) -> int:
+        """Returns X (for S = 10^6) of a round, counted from 1."""
+        if not self.schedule:
+            return self.statement.millionths
+        share = self.schedule[min(round_number, len(self.schedule)) - 1]
+        return int(share * SHARE_SCALE)
+
+    def pinned(self, *, adder_key: bytes, holder_key: bytes) -> RoundPolicy:
+        """Returns the policy with both parties' signing keys pinned."""
+        return replace(self, adder_key=adder_key, holder_key=holder_key)
+
+    def encode(self) -> bytes:
+        w = Writer("zkfed/v1/policy").bytes(self.statement.encode())
+        for number in (self.clip_norm, self.epsilon, self.delta, self.server_rate):
+            w.text(float(number).hex())
+        w.u64(self.min_clients).u64(self.max_clients).u64(self.attempts)
+        w.list([int(x * SHARE_SCALE).to_bytes(8, "big") for x in self.schedule])
+        w.text(self.scheme).text(self.curve).text(self.setup)
+        return w.bytes(self.adder_key).bytes(self.holder_key).finish()
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the canonical bytes; bound into every proof and signature."""
+        return digest("zkfed/v1/policy-digest", self.encode())

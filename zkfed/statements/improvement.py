@@ -1,0 +1,249 @@
+"""S2: the squared loss on a public benchmark falls by at least X/S of itself.
+
+    C_D = Com(D; rho),  D in range,  |D|^2 <= B2,  L(W0 + D) <= floor((S - X) L(W0) / S)
+
+over the integers, for L(W) = |X W - T|^2. The base loss L0 is public, so the verifier
+computes M = floor((S - X) L0 / S) - L0 < 0 and the circuit proves <D, G D + N> <= M with
+G = X^T X and N = 2 X^T (X W0 - T) (gadgets/loss.py). G and N enter by a sketch only: one
+key fits every benchmark and every base model of the shape.
+
+The loss is exact for the quantised model: nothing is rounded, so the claim holds for the
+real-valued loss of the model with weights (W0 + D)/2^f on features X/127.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.algebra.backend import Points
+from zkfed.algebra.curve import CURVES, Curve
+from zkfed.algebra.field import Ints, as_ints
+from zkfed.encoding import digest
+from zkfed.errors import DecodeError, ProofInvalid, UnsatisfiedConstraint
+from zkfed.gadgets.compare import at_most
+from zkfed.gadgets.lookup import best_limb_bits
+from zkfed.gadgets.loss import declare_forms
+from zkfed.gadgets.product import public_product, sketch
+from zkfed.groth16.proof import Instance
+from zkfed.policy import FEATURE_LIMIT, SHARE_SCALE, UPDATE_BITS, LinearModel
+from zkfed.r1cs.builder import Builder
+from zkfed.r1cs.system import System
+from zkfed.statements.context import Context
+from zkfed.statements.update_bound import bounded_update, ranges_of, squared_norm_max
+
+__all__ = ["Benchmark", "PublicTerms", "improvement_circuit"]
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Public rows as integers.
+
+    Attributes:
+        features: X, shape (n, d + 1), in [-127, 127]; the last column is 127, the bias.
+        targets: T, shape (n, outputs), at scale 127 * 2^f, at most that in absolute value.
+    """
+
+    features: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, model: LinearModel, features: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Benchmark:
+        """Quantises rows for a model.
+
+        Args:
+            model: The model family.
+            features: Floats in [-1, 1] (or integers in [-127, 127]), shape (n, d).
+            labels: Class numbers 0 .. classes-1; for regression floats in [-1, 1].
+
+        Raises:
+            ValueError: Shape, range, NaN or infinity do not fit.
+        """
+        x, y = np.asarray(features), np.asarray(labels)
+        if x.ndim != 2 or x.shape[1] != model.features or len(x) == 0:
+            raise ValueError(f"features of shape {x.shape}, expected (rows, {model.features})")
+        if y.shape != (len(x),):
+            raise ValueError(f"labels of shape {y.shape}, expected ({len(x)},)")
+        if not np.issubdtype(x.dtype, np.integer):
+            if not np.isfinite(x).all() or np.abs(x).max() > 1:
+                raise ValueError("features hold NaN, infinity or values outside [-1, 1]; scale them first")
+            x = np.rint(x * FEATURE_LIMIT)
+        elif np.abs(x).max() > FEATURE_LIMIT:
+            raise ValueError(f"integer features outside [-{FEATURE_LIMIT}, {FEATURE_LIMIT}]")
+        rows = np.concatenate([x.astype(np.int64), np.full((len(x), 1), FEATURE_LIMIT, np.int64)], axis=1)
+        return cls(rows, _targets(model, y))
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the integers; stands in ctx."""
+        parts = [self.features, self.targets]
+        shapes = [np.array(p.shape, dtype=">i8").tobytes() for p in parts]
+        return digest("zkfed/v1/benchmark", *shapes, *[p.astype(">i8").tobytes() for p in parts])
+
+    def check(self, model: LinearModel, rows: int) -> None:
+        """Checks the shapes and ranges for which the circuit's bit budget holds.
+
+        Raises:
+            DecodeError: A shape or a value does not fit.
+        """
+        x, t, limit = self.features, self.targets, FEATURE_LIMIT << model.fraction_bits
+        if x.shape != (rows, model.inputs) or t.shape != (rows, model.outputs):
+            raise DecodeError(f"benchmark of shape {x.shape} and {t.shape}, expected {rows} rows of the model's shape")
+        if np.abs(x).max() > FEATURE_LIMIT or (x[:, -1] != FEATURE_LIMIT).any() or np.abs(t).max() > limit:
+            raise DecodeError("benchmark: a feature, the bias column or a target is outside its range")
+
+
+def _targets(model: LinearModel, labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    one = FEATURE_LIMIT << model.fraction_bits
+    if model.classes == 1:
+        values = labels.astype(np.float64)
+        if not np.isfinite(values).all() or np.abs(values).max() > 1:
+            raise ValueError("regression targets hold NaN, infinity or values outside [-1, 1]; scale them first")
+        return np.rint(values[:, None] * one).astype(np.int64)
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= model.classes:
+        raise ValueError(f"labels are not class numbers in [0, {model.classes})")
+    if model.classes == 2:
+        return np.asarray(np.where(labels[:, None] == 1, one, -one), dtype=np.int64)
+    return np.asarray(np.where(labels[:, None] == np.arange(model.classes), one, 0), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """Worst cases of everything that is computed from public data."""
+
+    change: int
+    loss: int
+
+    @classmethod
+    def of(cls, model: LinearModel, rows: int) -> _Bounds:
+        logit = model.inputs * FEATURE_LIMIT << model.weight_bits
+        residual = logit + (FEATURE_LIMIT << model.fraction_bits)
+        half, gram, offset = 1 << (UPDATE_BITS - 1), rows * FEATURE_LIMIT**2, 2 * rows * FEATURE_LIMIT * residual
+        change = model.parameters * half * (model.inputs * gram * half + offset)
+        return cls(change, rows * model.outputs * residual**2)
+
+
+@functools.lru_cache(maxsize=32)
+def improvement_circuit(model: LinearModel, rows: int, curve: str = "bls12-381") -> System:
+    """Returns S2 for a model family and a number of rows.
+
+    Raises:
+        ValueError: The bit budget: a sum could wrap around the field.
+    """
+    name = f"improvement-{model.features}x{model.classes}-n{rows}"
+    shape, bounds = (model.inputs, model.outputs), _Bounds.of(model, rows)
+    builder = Builder(name, version=VERSION, curve=CURVES[curve])
+    slack = (bounds.loss + 1).bit_length()
+    limb_bits = best_limb_bits([*ranges_of(model.parameters, UPDATE_BITS), (1, slack)])
+    part = bounded_update(builder, shape, value_bits=UPDATE_BITS, use="update", limb_bits=limb_bits)
+    target = builder.input("loss-change-max", bounds=(-bounds.loss, -1))
+    forms = declare_forms(
+        builder, part.update, segment="stage-0",
+        norm_max=squared_norm_max(model.parameters, UPDATE_BITS), change_max=bounds.change,
+    )  # fmt: skip
+    at_most(part.table, "update/norm-slack", forms.norm, part.norm_max)
+    at_most(part.table, "improvement", forms.change, target)
+    part.table.commit()
+    (gamma,) = builder.challenge("gamma")
+    gradient = forms.prove(gamma, builder.segment("stage-1"))
+    alpha, rho, tau = builder.challenge("alpha", "rho", "tau")
+    part.table.close(alpha)
+    public_product(builder, "gradient", gradient, part.update, challenges=(rho, tau))
+    return builder.finish()
+
+
+@dataclass(frozen=True)
+class PublicTerms:
+    """What verifier and prover compute once for a base model and a benchmark.
+
+    Attributes:
+        base: W0, integers at scale 2^f, shape (inputs, outputs).
+        gram: G = X^T X.
+        gradient: N = 2 X^T (X W0 - T).
+        loss: L0 = L(W0).
+    """
+
+    model: LinearModel
+    base: Ints
+    gram: Ints
+    gradient: Ints
+    loss: int
+    benchmark_digest: bytes
+
+    @classmethod
+    def of(cls, model: LinearModel, rows: int, base: npt.NDArray[Any], benchmark: Benchmark) -> PublicTerms:
+        """Computes the terms, exactly.
+
+        Raises:
+            DecodeError: The base model or the benchmark is outside the circuit's bounds.
+        """
+        benchmark.check(model, rows)
+        w0 = as_ints(np.asarray(base))
+        if w0.shape != (model.inputs, model.outputs):
+            raise DecodeError(f"base model of shape {w0.shape}, expected {(model.inputs, model.outputs)}")
+        if any(type(v) is not int or abs(v) >= 1 << model.weight_bits for v in w0.ravel().tolist()):
+            raise DecodeError(f"base model: a weight is no integer below 2^{model.weight_bits}")
+        x, t = as_ints(benchmark.features), as_ints(benchmark.targets)
+        residual = x @ w0 - t
+        loss = int((residual * residual).sum())
+        return cls(model, w0, x.T @ x, 2 * (x.T @ residual), loss, benchmark.digest)
+
+    def loss_change_max(self, millionths: int, base_loss_min: int) -> int:
+        """Returns M = floor((S - X) L0 / S) - L0, after checking 0 < L_min <= L0.
+
+        Raises:
+            ProofInvalid: The base loss is below L_min: an improvement of it means nothing.
+        """
+        if not 0 < base_loss_min <= self.loss:
+            raise ProofInvalid(
+                f"the base loss has {self.loss.bit_length()} bits and is below the smallest one for which an "
+                f"improvement is accepted"
+            )
+        return (SHARE_SCALE - millionths) * self.loss // SHARE_SCALE - self.loss
+
+    def loss_change(self, update: npt.NDArray[Any]) -> int:
+        """Returns L(W0 + D) - L(W0) of an integer update, the number that the circuit bounds."""
+        d = as_ints(np.asarray(update)).reshape(self.base.shape)
+        return int((d * (self.gram @ d + self.gradient)).sum())
+
+    def check_update(self, update: npt.NDArray[Any], *, squared_norm_max: int, loss_change_max: int) -> None:
+        """Says before proving whether an update satisfies the statement.
+
+        Raises:
+            UnsatisfiedConstraint: The norm or the improvement is not reached.
+        """
+        d = as_ints(np.asarray(update)).ravel()
+        if int((d * d).sum()) > squared_norm_max:
+            raise UnsatisfiedConstraint("the update's norm is above the clip", "update/norm-slack/top", (0,))
+        if self.loss_change(update) > loss_change_max:
+            raise UnsatisfiedConstraint(
+                "the update does not improve the benchmark by the claimed share", "improvement/top", (0,)
+            )
+
+    def instance(
+        self, context: bytes, commitment: Points, *, squared_norm_max: int, loss_change_max: int, curve: Curve
+    ) -> Instance:
+        """Returns the statement of one client, with its challenge-dependent sketch."""
+
+        def derive(stage: int, challenges: dict[str, int]) -> dict[str, Any]:
+            if stage == 1:
+                return {}
+            shifted = self.gram + challenges["gamma"] * np.identity(len(self.gram), dtype=object)
+            s = sketch(shifted, self.gradient, challenges["rho"], challenges["tau"], curve.order)
+            return {"gradient/left": s.left, "gradient/offset": s.offset}
+
+        static = {"squared-norm-max": squared_norm_max, "loss-change-max": loss_change_max}
+        return Instance(context, static, (commitment,), derive)
+
+
+def improvement_context(
+    terms: PublicTerms, *, policy: bytes, announcement: bytes, signer: bytes, commitment: bytes
+) -> Context:
+    """Returns the items of ctx of an S2 proof."""
+    return Context("S2", policy, announcement, signer, commitment, terms.benchmark_digest)
