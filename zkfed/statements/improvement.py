@@ -141,7 +141,7 @@ def improvement_circuit(model: LinearModel, rows: int, curve: str = "bls12-381")
     builder = Builder(name, version=VERSION, curve=CURVES[curve])
     slack = (bounds.loss + 1).bit_length()
     limb_bits = best_limb_bits([*ranges_of(model.parameters, UPDATE_BITS), (1, slack)])
-    part = bounded_update(builder, shape, value_bits=UPDATE_BITS, use="update", limb_bits=limb_bits)
+    part = bounded_update(builder, shape, value_bits=UPDATE_BITS, limb_bits=limb_bits)
     target = builder.input("loss-change-max", bounds=(-bounds.loss, -1))
     forms = declare_forms(
         builder, part.update, segment="stage-0",

@@ -27,6 +27,8 @@ from zkfed.r1cs.system import LinkSpec, System
 __all__ = ["BoundedUpdate", "bounded_update", "noise_circuit", "squared_norm_max", "update_circuit"]
 
 VERSION = 1
+USE = "update"
+"""Updates and noises share their generators: their commitments are added up."""
 
 
 def squared_norm_max(count: int, value_bits: int) -> int:
@@ -48,19 +50,18 @@ class BoundedUpdate:
     norm_max: Linear
 
 
-def bounded_update(builder: Builder, shape: tuple[int, ...], *, value_bits: int, use: str, limb_bits: int) -> BoundedUpdate:
+def bounded_update(builder: Builder, shape: tuple[int, ...], *, value_bits: int, limb_bits: int) -> BoundedUpdate:
     """Declares the update, its link, its ranges and the input B2; the norm is the caller's.
 
     Args:
         builder: A fresh one.
         shape: Of the update.
         value_bits: b; coordinates lie in [-2^(b-1), 2^(b-1)).
-        use: Of the external commitment: "update" or "noise".
         limb_bits: Of the range table.
     """
     half, count = 1 << (value_bits - 1), int(np.prod(shape))
     norm_max = builder.input("squared-norm-max", bounds=(0, squared_norm_max(count, value_bits)))
-    linked = builder.segment("update", LinkSpec("update", use, LANES, LANE_BITS))
+    linked = builder.segment("update", LinkSpec("update", USE, LANES, LANE_BITS))
     committed = builder.segment("stage-0")
 
     def hint(values: Values) -> Ints:
@@ -78,10 +79,10 @@ def ranges_of(count: int, value_bits: int) -> list[tuple[int, int]]:
     return [(count, value_bits), (1, squared_norm_max(count, value_bits).bit_length())]
 
 
-def _circuit(name: str, count: int, value_bits: int, use: str, curve: str) -> System:
+def _circuit(name: str, count: int, value_bits: int, curve: str) -> System:
     builder = Builder(name, version=VERSION, curve=CURVES[curve])
     limb_bits = best_limb_bits(ranges_of(count, value_bits))
-    part = bounded_update(builder, (count,), value_bits=value_bits, use=use, limb_bits=limb_bits)
+    part = bounded_update(builder, (count,), value_bits=value_bits, limb_bits=limb_bits)
     norm = builder.define("update/norm", squared_norm(builder, "update/squares", part.update), segment="stage-0")
     at_most(part.table, "update/norm-slack", norm, part.norm_max)
     part.table.commit()
@@ -93,10 +94,10 @@ def _circuit(name: str, count: int, value_bits: int, use: str, curve: str) -> Sy
 @functools.lru_cache(maxsize=32)
 def update_circuit(count: int, curve: str = "bls12-381") -> System:
     """Returns S0 for P = `count` coordinates of 16 bits."""
-    return _circuit(f"update-bound-{count}", count, UPDATE_BITS, "update", curve)
+    return _circuit(f"update-bound-{count}", count, UPDATE_BITS, curve)
 
 
 @functools.lru_cache(maxsize=32)
 def noise_circuit(count: int, curve: str = "bls12-381") -> System:
     """Returns N for P = `count` coordinates of 29 bits: eta_k in [-2^28, 2^28)."""
-    return _circuit(f"noise-bound-{count}", count, NOISE_BITS + 1, "noise", curve)
+    return _circuit(f"noise-bound-{count}", count, NOISE_BITS + 1, curve)

@@ -1,0 +1,1 @@
+"""The parties of a round: devices (heart), adders (polis), key holder and auditor (bridge)."""

@@ -1,0 +1,279 @@
+"""What all parties of a federation share, and the checks that all of them make.
+
+An `Agreement` is public: policy, benchmark, enrolled keys and verifying keys. Every party
+builds it for itself and compares digests; nobody is told what to believe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.algebra.backend import Backend, Points
+from zkfed.commitments.pedersen import Generators, generators
+from zkfed.dp.noise import NoiseScale, calibrate, noise_norm_bound
+from zkfed.encoding import Reader, Writer, digest
+from zkfed.errors import DecodeError, KeyRefused, NotAuthorised, PolicyError, Replay
+from zkfed.fixedpoint import norm_bound
+from zkfed.groth16.keys import DEVELOPMENT, VerifyingKey
+from zkfed.groth16.proof import Instance, Proof
+from zkfed.groth16.verify import verify
+from zkfed.he.params import EncryptionParams, Scheme, check_exact
+from zkfed.policy import RoundPolicy
+from zkfed.statements.context import Context
+from zkfed.statements.improvement import Benchmark, PublicTerms, improvement_circuit, improvement_context
+from zkfed.statements.update_bound import USE, noise_circuit
+from zkfed.updates.messages import MESSAGE_BYTES_MAX, Announcement, Commit, Offer
+from zkfed.updates.signing import Signed
+from zkfed.updates.update import model_digest
+
+__all__ = ["Agreement", "Announced", "BLINDER_LIMBS"]
+
+BLINDER_LIMBS = 16
+"""rho travels beside D as 16 limbs of 16 bits."""
+
+
+@dataclass(frozen=True)
+class Announced:
+    """An announcement under the signatures of both G and K.
+
+    Attributes:
+        body: The announcement.
+        digest: Of its canonical bytes; what commits, proofs and seals are bound to.
+    """
+
+    body: Announcement
+    by_adder: Signed
+    by_holder: Signed
+
+    @property
+    def digest(self) -> bytes:
+        return digest("zkfed/v1/announcement-digest", self.by_adder.body)
+
+    def encode(self) -> bytes:
+        w = Writer("zkfed/v1/announced").bytes(self.by_adder.encode())
+        return w.bytes(self.by_holder.encode()).finish()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Announced:
+        """Reads both signatures and the body under them.
+
+        Raises:
+            DecodeError: Not canonical, or the two bodies differ.
+            SignatureInvalid: A signature does not hold.
+        """
+        r = Reader(data, "zkfed/v1/announced", MESSAGE_BYTES_MAX)
+        first, second = r.bytes(limit=MESSAGE_BYTES_MAX), r.bytes(limit=MESSAGE_BYTES_MAX)
+        r.finish()
+        by_adder = Signed.decode(first, "announcement", limit=MESSAGE_BYTES_MAX)
+        by_holder = Signed.decode(second, "announcement-holder", limit=MESSAGE_BYTES_MAX)
+        if by_adder.body != by_holder.body:
+            raise DecodeError("announcement: G and K signed different bodies")
+        return cls(Announcement.decode(by_adder.body), by_adder, by_holder)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The public facts of a federation.
+
+    Attributes:
+        policy: With both signing keys pinned.
+        benchmark: The rows of statement S2.
+        enrolled: The clients' Ed25519 keys, ascending.
+        improvement: Verifying key of S2.
+        noise: Verifying key of N.
+
+    Raises:
+        PolicyError: The policy's keys are not pinned, or encryption could not be exact.
+        KeyRefused: A key is for another circuit, or of an origin that the policy refuses.
+    """
+
+    policy: RoundPolicy
+    benchmark: Benchmark
+    enrolled: tuple[bytes, ...]
+    improvement: VerifyingKey = field(repr=False)
+    noise: VerifyingKey = field(repr=False)
+
+    def __post_init__(self) -> None:
+        policy = self.policy
+        if not policy.adder_key or not policy.holder_key:
+            raise PolicyError("the policy pins no adder or key holder: RoundPolicy.pinned sets them")
+        if list(self.enrolled) != sorted(set(self.enrolled)):
+            raise PolicyError("enrolled keys are not in order or not distinct")
+        if {policy.adder_key, policy.holder_key} & set(self.enrolled):
+            raise PolicyError("an enrolled client has the key of the adders or of the key holder")
+        self.benchmark.check(policy.model, policy.statement.rows)
+        circuits = (
+            improvement_circuit(policy.model, policy.statement.rows, policy.curve),
+            noise_circuit(policy.model.parameters, policy.curve),
+        )
+        for key, circuit in zip((self.improvement, self.noise), circuits, strict=True):
+            if key.layout.circuit_digest != circuit.digest:
+                raise KeyRefused(f"the verifying key is for another circuit than {circuit.name}")
+            if policy.setup == "production" and key.origin == DEVELOPMENT:
+                raise KeyRefused(
+                    f"{circuit.name}: a development key: whoever made it can forge proofs; a production policy "
+                    f"needs keys from a ceremony"
+                )
+        check_exact(self.encryption, sum_bound=policy.sum_bound, terms=policy.max_clients + 1)
+
+    @property
+    def backend(self) -> Backend:
+        return self.improvement.backend
+
+    @property
+    def order(self) -> int:
+        return self.improvement.layout.curve.order
+
+    @cached_property
+    def encryption(self) -> EncryptionParams:
+        """The parameters of the policy's scheme."""
+        return EncryptionParams.of(Scheme(self.policy.scheme))
+
+    @property
+    def slots(self) -> int:
+        """Integers in one plaintext: D and the limbs of rho."""
+        return self.policy.model.parameters + BLINDER_LIMBS
+
+    @cached_property
+    def generators(self) -> Generators:
+        """The transparent generators of updates and noises."""
+        return generators(self.backend, USE, self.policy.model.parameters)
+
+    @cached_property
+    def squared_norm_max(self) -> int:
+        """B2."""
+        policy = self.policy
+        return norm_bound(policy.clip_norm, policy.model.parameters, policy.model.fraction_bits)
+
+    @cached_property
+    def noise_scale(self) -> NoiseScale:
+        """sigma of each of G and K, by OpenDP's map at d_in = ceil(sqrt(B2))."""
+        import math
+
+        sensitivity = math.isqrt(self.squared_norm_max - 1) + 1
+        return calibrate(self.policy.epsilon, self.policy.delta, sensitivity)
+
+    @cached_property
+    def noise_norm_max(self) -> int:
+        """The bound on |eta|^2 in statement N."""
+        return noise_norm_bound(self.noise_scale.sigma, self.policy.model.parameters)
+
+    @cached_property
+    def enrolment(self) -> bytes:
+        """The digest of the enrolled keys."""
+        return digest("zkfed/v1/enrolment", *self.enrolled)
+
+    def terms(self, base: npt.NDArray[np.int64]) -> PublicTerms:
+        """Returns the public terms of S2 for a base model."""
+        return PublicTerms.of(self.policy.model, self.policy.statement.rows, base, self.benchmark)
+
+    # -- statements ----------------------------------------------------------------------
+
+    def improvement_instance(
+        self, terms: PublicTerms, announcement: Announced, client: bytes, commitment: Points
+    ) -> Instance:
+        """Returns the S2 statement of one client in one round.
+
+        `announcement` is the round's first one: a repeated attempt needs no new proof.
+        """
+        policy = self.policy
+        context = improvement_context(
+            terms, policy=policy.digest, announcement=announcement.digest, signer=client,
+            commitment=self.backend.encode(commitment),
+        )  # fmt: skip
+        maximum = terms.loss_change_max(policy.millionths(announcement.body.round), policy.statement.base_loss_min)
+        return terms.instance(
+            context.digest(self.improvement), commitment, squared_norm_max=self.squared_norm_max,
+            loss_change_max=maximum, curve=self.improvement.layout.curve,
+        )  # fmt: skip
+
+    def noise_instance(self, body: Offer | Announcement, role: str, commitment: Points) -> Instance:
+        """Returns statement N of "adder" or "holder" for one attempt."""
+        data = Writer("zkfed/v1/noise-data").text(role).u64(body.round).u64(body.attempt).u64(body.group)
+        signer = self.policy.adder_key if role == "adder" else self.policy.holder_key
+        context = Context(
+            "N", self.policy.digest, body.previous, signer, self.backend.encode(commitment),
+            data.bytes(body.encryption_key).finish(),
+        )  # fmt: skip
+        return Instance(
+            context.digest(self.noise), {"squared-norm-max": self.noise_norm_max}, (commitment,)
+        )
+
+    def decode_commitment(self, data: bytes) -> Points:
+        """Reads one transparent commitment; raises DecodeError."""
+        return self.backend.decode("G1", data, 1)
+
+    def check_noise(self, body: Offer | Announcement, role: str, commitment: bytes, proof: bytes) -> Points:
+        """Checks the proof of N of one party and returns its commitment.
+
+        Raises:
+            DecodeError: Commitment or proof is not canonical.
+            ProofInvalid: The proof does not hold.
+        """
+        point = self.decode_commitment(commitment)
+        decoded = Proof.decode(self.backend, self.noise.layout, proof)
+        verify(self.noise, self.noise_instance(body, role, point), decoded)
+        return point
+
+    # -- announcements and commits ---------------------------------------------------------
+
+    def check_body(self, body: Announcement, *, base: npt.NDArray[Any], previous: bytes) -> None:
+        """Checks an announcement against what this party knows itself.
+
+        Raises:
+            PolicyError: It is about another policy, model, benchmark, enrolment or key.
+            ProofInvalid: A noise commitment's proof does not hold.
+        """
+        expected = {
+            "policy": self.policy.digest,
+            "base": model_digest(np.asarray(base)),
+            "previous": previous,
+            "benchmark": self.benchmark.digest,
+            "enrolment": self.enrolment,
+            "improvement_key": self.improvement.digest,
+            "noise_key": self.noise.digest,
+        }
+        for name, value in expected.items():
+            if getattr(body, name) != value:
+                raise PolicyError(f"announcement of round {body.round}: its {name} is not the one expected")
+        if body.attempt > self.policy.attempts:
+            raise PolicyError(f"attempt {body.attempt}, the policy allows {self.policy.attempts}")
+        self.check_noise(body, "holder", body.holder_commitment, body.holder_proof)
+        self.check_noise(body, "adder", body.adder_commitment, body.adder_proof)
+
+    def open_announcement(self, data: bytes, *, base: npt.NDArray[Any], previous: bytes) -> Announced:
+        """Reads an announcement and checks signers, content and noise proofs.
+
+        Raises:
+            DecodeError, SignatureInvalid: See `Announced.decode`.
+            NotAuthorised: A signer is not the one that the policy pins.
+            PolicyError, ProofInvalid: See `check_body`.
+        """
+        announced = Announced.decode(data)
+        if announced.by_adder.signer != self.policy.adder_key or announced.by_holder.signer != self.policy.holder_key:
+            raise NotAuthorised("the announcement is not signed by the pinned adders and key holder")
+        self.check_body(announced.body, base=base, previous=previous)
+        return announced
+
+    def open_commit(self, data: bytes, first: bytes) -> tuple[Signed, Points]:
+        """Reads a client's commit to the round whose first announcement is `first`.
+
+        Raises:
+            DecodeError, SignatureInvalid: Not a commit, or its signature does not hold.
+            NotAuthorised: The client is not enrolled.
+            Replay: It belongs to another round.
+        """
+        signed = Signed.decode(data, "commit", limit=4096)
+        if signed.signer not in self.enrolled:
+            raise NotAuthorised(f"the client {signed.signer.hex()[:16]}... is not enrolled")
+        commit = Commit.decode(signed.body)
+        if commit.announcement != first:
+            raise Replay("the commit belongs to another round")
+        if commit.kinds != "S2":
+            raise DecodeError("the commit promises other statements than S2")
+        return signed, self.decode_commitment(commit.commitment)

@@ -1,0 +1,1 @@
+"""The messages of a round: what each party signs, by digest, in canonical bytes."""

@@ -1,0 +1,64 @@
+"""A model update and the values that come of checking it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.encoding import digest
+
+__all__ = ["ModelUpdate", "Verdict", "decode_ints", "encode_ints", "model_digest"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUpdate:
+    """A clipped, fixed-point update. It never leaves the device unsealed.
+
+    Attributes:
+        integers: D, flat, in [-2^15, 2^15); secret.
+        base: Digest of the base model that it changes.
+    """
+
+    integers: npt.NDArray[np.int64] = field(repr=False)
+    base: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one update: a value, not an error.
+
+    Attributes:
+        client: The client's key, hex.
+        is_accepted: Whether it enters the sum.
+        code: "accepted", or the `code` of the error that turned it down.
+        reason: For people; holds nothing secret.
+    """
+
+    client: str
+    is_accepted: bool
+    code: str
+    reason: str
+
+    def __str__(self) -> str:
+        mark = "accepted" if self.is_accepted else f"refused ({self.code})"
+        return f"{self.client[:12]} {mark}: {self.reason}"
+
+
+def encode_ints(values: npt.NDArray[Any]) -> bytes:
+    """Returns integers as 8-byte big-endian two's complement, in order."""
+    return np.asarray(values, dtype=np.int64).astype(">i8").tobytes()
+
+
+def decode_ints(data: bytes) -> npt.NDArray[np.int64]:
+    """Reads what `encode_ints` wrote; the caller has fixed the length."""
+    return np.frombuffer(data, dtype=">i8").astype(np.int64)
+
+
+def model_digest(weights: npt.NDArray[Any]) -> bytes:
+    """Returns the content address of a model's integer weights."""
+    flat = np.asarray(weights, dtype=np.int64)
+    shape = np.array(flat.shape, dtype=">i8").tobytes()
+    return digest("zkfed/v1/model", shape, encode_ints(flat.ravel()))
