@@ -13,8 +13,8 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
-from zkfed.encoding import Writer, digest
-from zkfed.errors import PolicyError
+from zkfed.encoding import Reader, Writer, digest
+from zkfed.errors import DecodeError, PolicyError
 
 __all__ = ["CLIENTS_MAX", "Improvement", "LinearModel", "RoundPolicy", "parse_share"]
 
@@ -91,6 +91,14 @@ class LinearModel:
         w = Writer("zkfed/v1/linear-model").u64(self.features).u64(self.classes)
         return w.u64(self.fraction_bits).u64(self.weight_bits).finish()
 
+    @classmethod
+    def decode(cls, data: bytes) -> LinearModel:
+        """Reads a model; raises DecodeError or PolicyError."""
+        r = Reader(data, "zkfed/v1/linear-model", limit=1024)
+        out = cls(r.u64(), r.u64(), r.u64(), r.u64())
+        r.finish()
+        return out
+
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
@@ -125,6 +133,15 @@ class Improvement:
         w = Writer("zkfed/v1/improvement").bytes(self.model.encode()).u64(self.rows)
         return w.u64(self.millionths).integer(self.base_loss_min).finish()
 
+    @classmethod
+    def decode(cls, data: bytes) -> Improvement:
+        """Reads a statement; raises DecodeError or PolicyError."""
+        r = Reader(data, "zkfed/v1/improvement", limit=4096)
+        model, rows = LinearModel.decode(r.bytes(limit=1024)), r.u64()
+        out = cls(model, rows, Fraction(r.u64(SHARE_SCALE), SHARE_SCALE), r.integer())
+        r.finish()
+        return out
+
 
 @dataclass(frozen=True)
 class RoundPolicy:
@@ -140,6 +157,7 @@ class RoundPolicy:
         max_clients: N, the most; enters the lanes and the exactness of decryption.
         schedule: at_least of round 1, 2, ...; the last one serves all later rounds.
         attempts: How often one round may be tried; all are reserved in the ledger.
+        groups: Into how many random groups a repeated attempt is split, at most.
         server_rate: The release moves the model by server_rate times the noised mean.
         scheme: "ckks" or "bfv".
         curve: "bls12-381" or "bn254".
@@ -159,6 +177,7 @@ class RoundPolicy:
     max_clients: int = 1024
     schedule: tuple[Any, ...] = ()
     attempts: int = 2
+    groups: int = 3
     server_rate: float = 1.0
     scheme: str = "ckks"
     curve: str = "bls12-381"
@@ -179,7 +198,8 @@ class RoundPolicy:
                 raise PolicyError(f"RoundPolicy.{name} is {value}, expected a number in ({low}, {high}]")
             object.__setattr__(self, name, float(value))
         for name, minimum, maximum in (
-            ("min_clients", 2, CLIENTS_MAX), ("max_clients", self.min_clients, CLIENTS_MAX), ("attempts", 1, 8)
+            ("min_clients", 2, CLIENTS_MAX), ("max_clients", self.min_clients, CLIENTS_MAX), ("attempts", 1, 8),
+            ("groups", 1, 64),
         ):  # fmt: skip
             value = getattr(self, name)
             if type(value) is not int or not minimum <= value <= maximum:
@@ -222,12 +242,39 @@ class RoundPolicy:
         w = Writer("zkfed/v1/policy").bytes(self.statement.encode())
         for number in (self.clip_norm, self.epsilon, self.delta, self.server_rate):
             w.text(float(number).hex())
-        w.u64(self.min_clients).u64(self.max_clients).u64(self.attempts)
+        w.u64(self.min_clients).u64(self.max_clients).u64(self.attempts).u64(self.groups)
         w.list([int(x * SHARE_SCALE).to_bytes(8, "big") for x in self.schedule])
         w.text(self.scheme).text(self.curve).text(self.setup)
         return w.bytes(self.adder_key).bytes(self.holder_key).finish()
+
+    @classmethod
+    def decode(cls, data: bytes) -> RoundPolicy:
+        """Reads a policy; raises DecodeError or PolicyError."""
+        r = Reader(data, "zkfed/v1/policy", limit=1 << 16)
+        statement = Improvement.decode(r.bytes(limit=4096))
+        clip, epsilon, delta, rate = (_number(r.text(limit=32)) for _ in range(4))
+        least, most, attempts, groups = (r.u64() for _ in range(4))
+        shares = r.list(1 << 10, exact=8)
+        schedule = tuple(Fraction(int.from_bytes(x, "big"), SHARE_SCALE) for x in shares)
+        scheme, curve, setup = r.text(32), r.text(32), r.text(32)
+        adder, holder = r.bytes(limit=32), r.bytes(limit=32)
+        r.finish()
+        out = cls(
+            statement, clip, epsilon, delta, least, most, schedule, attempts, groups, rate, scheme, curve, setup,
+            adder, holder,
+        )  # fmt: skip
+        if out.encode() != data:
+            raise DecodeError("policy: not the canonical encoding")
+        return out
 
     @cached_property
     def digest(self) -> bytes:
         """SHA-256 of the canonical bytes; bound into every proof and signature."""
         return digest("zkfed/v1/policy-digest", self.encode())
+
+
+def _number(text: str) -> float:
+    try:
+        return float.fromhex(text)
+    except (ValueError, OverflowError):
+        raise DecodeError("policy: a number is not in hexadecimal float notation") from None

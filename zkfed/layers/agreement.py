@@ -6,6 +6,7 @@ builds it for itself and compares digests; nobody is told what to believe.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -31,10 +32,37 @@ from zkfed.updates.messages import MESSAGE_BYTES_MAX, Announcement, Commit, Offe
 from zkfed.updates.signing import Signed
 from zkfed.updates.update import model_digest
 
-__all__ = ["Agreement", "Announced", "BLINDER_LIMBS"]
+__all__ = ["BLINDER_LIMBS", "Agreement", "Announced", "draw_groups", "plaintext"]
 
 BLINDER_LIMBS = 16
 """rho travels beside D as 16 limbs of 16 bits."""
+
+
+def plaintext(values: npt.NDArray[np.int64], blinder: int) -> npt.NDArray[np.int64]:
+    """Returns what is encrypted: the integers, then rho as 16 limbs of 16 bits."""
+    limbs = [(blinder >> (16 * i)) & 0xFFFF for i in range(BLINDER_LIMBS)]
+    return np.concatenate([values, np.array(limbs, np.int64)])
+
+
+def draw_groups(nonce: bytes, members: tuple[bytes, ...], *, smallest: int, groups: int) -> list[tuple[bytes, ...]]:
+    """Returns the random groups of a repeated attempt.
+
+    K draws the nonce after the commit list is fixed, so neither a client nor the adders
+    choose who stands with whom. Members are ordered by H(nonce, member) and cut into equal
+    parts.
+
+    Args:
+        nonce: Of K's `Failure`.
+        members: Commit digests of the failed attempt.
+        smallest: k_min; no group is smaller.
+        groups: How many at most.
+    """
+    count = min(groups, len(members) // smallest)
+    if count < 1:
+        return []
+    ordered = sorted(members, key=lambda m: digest("zkfed/v1/group", nonce, m))
+    cuts = [round(i * len(ordered) / count) for i in range(count + 1)]
+    return [tuple(sorted(ordered[a:b])) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
 
 
 @dataclass(frozen=True)
@@ -153,8 +181,6 @@ class Agreement:
     @cached_property
     def noise_scale(self) -> NoiseScale:
         """sigma of each of G and K, by OpenDP's map at d_in = ceil(sqrt(B2))."""
-        import math
-
         sensitivity = math.isqrt(self.squared_norm_max - 1) + 1
         return calibrate(self.policy.epsilon, self.policy.delta, sensitivity)
 
@@ -207,6 +233,12 @@ class Agreement:
     def decode_commitment(self, data: bytes) -> Points:
         """Reads one transparent commitment; raises DecodeError."""
         return self.backend.decode("G1", data, 1)
+
+    def sum_commitments(self, encoded: list[bytes]) -> Points:
+        """Returns the sum of encoded commitments; raises DecodeError."""
+        ones = np.zeros((len(encoded), 4), dtype=np.uint64)
+        ones[:, 0] = 1
+        return self.backend.msm(self.backend.decode("G1", b"".join(encoded), len(encoded)), ones)
 
     def check_noise(self, body: Offer | Announcement, role: str, commitment: bytes, proof: bytes) -> Points:
         """Checks the proof of N of one party and returns its commitment.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from zkfed.encoding import Reader, Writer, digest
 from zkfed.errors import DecodeError, SignatureInvalid
 
-__all__ = ["Signed", "SigningKey", "verify_signature"]
+__all__ = ["Signed", "SigningKey", "kind_of", "verify_signature"]
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -97,6 +97,11 @@ class Signed:
         r.finish()
         verify_signature(signer, signature, kind, body)
         return cls(kind, body, signer, signature)
+
+
+def kind_of(data: bytes) -> str:
+    """Returns the kind that a signed message claims to be; raises DecodeError."""
+    return Reader(data, "zkfed/v1/signed").text(limit=64)
 
 
 def _to_sign(kind: str, body: bytes) -> bytes:

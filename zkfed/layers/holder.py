@@ -1,0 +1,247 @@
+"""The key holder (K): one key an attempt, one decryption a key, and the opening gate.
+
+K never receives a client's ciphertext. It decrypts one aggregate, rounds, adds its own
+noise and checks the opening equation in this process; nothing but (S, R) or the word
+"failed" ever leaves it (protocol.md 7.5). One well-formed bad ciphertext would otherwise
+make the published sum reveal the secret key, whatever noise is added (protocol-review C2).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.commitments.pedersen import COORDINATE_MAX
+from zkfed.encoding import digest
+from zkfed.errors import (
+    CommitmentMismatch,
+    DecodeError,
+    IntegrityError,
+    NotAuthorised,
+    PolicyError,
+    Replay,
+    StoreFault,
+    ZkfedError,
+)
+from zkfed.groth16.prove import Prover
+from zkfed.he.encrypt import Ciphertext
+from zkfed.he.keys import SecretKey
+from zkfed.layers.agreement import BLINDER_LIMBS, Agreement, Announced
+from zkfed.layers.noise import NoiseVector, prove_noise
+from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregation, Announcement, Commit, Failure, Offer, Release
+from zkfed.updates.signing import Signed, SigningKey
+from zkfed.updates.update import encode_ints
+
+__all__ = ["KeyHolder"]
+
+
+@dataclass
+class _Attempt:
+    offer: Offer
+    secret: SecretKey = field(repr=False)
+    noise: NoiseVector = field(repr=False)
+    announced: Announced | None = None
+
+
+class KeyHolder:
+    """The party that holds the secret key of each attempt.
+
+    Args:
+        agreement: The public facts.
+        key: The signing key that the policy pins.
+        noise_prover: Of statement N.
+        base: W0 of round 1.
+        journal: A file to which each decryption is recorded durably before it happens;
+            None keeps the record in memory only, for tests and simulations.
+    """
+
+    def __init__(
+        self,
+        agreement: Agreement,
+        key: SigningKey,
+        noise_prover: Prover,
+        *,
+        base: npt.NDArray[np.int64],
+        journal: Path | None = None,
+    ) -> None:
+        if key.public != agreement.policy.holder_key:
+            raise PolicyError("the policy pins another key for the key holder")
+        self.agreement, self._key, self._noise_prover = agreement, key, noise_prover
+        self.base, self.previous = base, bytes(32)
+        self._journal = journal
+        self._opened: set[bytes] = _read_journal(journal)
+        self._attempts: dict[bytes, _Attempt] = {}
+
+    def __repr__(self) -> str:
+        return f"KeyHolder({self._key.public.hex()[:16]}..., secrets hidden)"
+
+    def offer(self, round_number: int, attempt: int, group: int = 0) -> tuple[bytes, bytes]:
+        """Makes the key and noise of one attempt.
+
+        Returns:
+            The signed `Offer` and the public encryption key.
+        """
+        agreement = self.agreement
+        secret = SecretKey.generate(agreement.encryption)
+        noise = NoiseVector.draw(agreement)
+        public = secret.public
+        commitment = agreement.backend.encode(noise.point)
+        draft = Offer(agreement.policy.digest, round_number, attempt, group, self.previous, public.digest, commitment, b"")
+        proof = prove_noise(agreement, self._noise_prover, draft, role="holder", noise=noise)
+        offer = Offer(
+            draft.policy, round_number, attempt, group, self.previous, public.digest, commitment, proof
+        )
+        self._attempts[public.digest] = _Attempt(offer, secret, noise)
+        return self._key.sign("offer", offer.encode()).encode(), public.to_bytes()
+
+    def countersign(self, announcement: bytes) -> bytes:
+        """Checks the adders' announcement of an offer and signs it.
+
+        Returns:
+            The announcement under both signatures.
+
+        Raises:
+            NotAuthorised: It is not signed by the pinned adders.
+            PolicyError: It does not repeat the offer, or is about another state.
+            ProofInvalid: The adders' noise proof does not hold.
+        """
+        signed = Signed.decode(announcement, "announcement", limit=MESSAGE_BYTES_MAX)
+        if signed.signer != self.agreement.policy.adder_key:
+            raise NotAuthorised("the announcement is not signed by the pinned adders")
+        body = Announcement.decode(signed.body)
+        attempt = self._attempts.get(body.encryption_key)
+        if attempt is None or attempt.announced is not None:
+            raise PolicyError("the announcement does not answer an open offer")
+        offer = attempt.offer
+        same = (body.round, body.attempt, body.group, body.holder_commitment, body.holder_proof)
+        if same != (offer.round, offer.attempt, offer.group, offer.commitment, offer.noise_proof):
+            raise PolicyError("the announcement does not repeat the offer")
+        self.agreement.check_body(body, base=self.base, previous=self.previous)
+        announced = Announced(body, signed, self._key.sign("announcement-holder", signed.body))
+        attempt.announced = announced
+        return announced.encode()
+
+    def open(self, aggregation: bytes, ciphertext: bytes, commits: tuple[bytes, ...], *, first: bytes) -> bytes:
+        """Decrypts one aggregate and releases it if, and only if, the opening equation holds.
+
+        Args:
+            aggregation: Signed by the adders.
+            ciphertext: The sum.
+            commits: The clients' signed commits of I.
+            first: Digest of the round's first announcement.
+
+        Returns:
+            A signed `Release`, or a signed `Failure` that says nothing more.
+
+        Raises:
+            NotAuthorised, SignatureInvalid, DecodeError: A message is not what it must be.
+            PolicyError: Fewer than k_min or more than 2^14 clients.
+            Replay: This key has decrypted before.
+            StoreFault: The decryption could not be recorded; nothing was decrypted.
+        """
+        body, attempt, announced = self._check_request(aggregation, ciphertext, commits, first)
+        parsed = Ciphertext.from_bytes(ciphertext, self.agreement.encryption, self.agreement.slots)
+        key = attempt.secret.public.digest
+        self._record(key)
+        try:
+            sums, blinder = self._decrypt(attempt, parsed)
+            self._gate(announced, commits, sums, blinder)
+            aggregation_digest = digest("zkfed/v1/aggregation-digest", body.encode())
+            release = Release(announced.digest, aggregation_digest, encode_ints(sums), blinder.to_bytes(32, "big"))
+            return self._key.sign("release", release.encode()).encode()
+        except ZkfedError:
+            # One word for the whole vector: which slot or check failed would be an oracle.
+            failure = Failure(announced.digest, secrets.token_bytes(32))
+            return self._key.sign("failure", failure.encode()).encode()
+        finally:
+            attempt.secret.erase()
+            del self._attempts[key]
+
+    def _check_request(
+        self, aggregation: bytes, ciphertext: bytes, commits: tuple[bytes, ...], first: bytes
+    ) -> tuple[Aggregation, _Attempt, Announced]:
+        policy = self.agreement.policy
+        signed = Signed.decode(aggregation, "aggregation", limit=MESSAGE_BYTES_MAX)
+        if signed.signer != policy.adder_key:
+            raise NotAuthorised("the aggregation is not signed by the pinned adders")
+        body = Aggregation.decode(signed.body)
+        if body.ciphertext != digest("zkfed/v1/ciphertext", ciphertext):
+            raise IntegrityError("the ciphertext is not the one that the adders signed")
+        opened = [self.agreement.open_commit(c, first)[0] for c in commits]
+        if [c.digest for c in opened] != list(body.members):
+            raise DecodeError("the commits are not the list that the adders signed")
+        if len({c.signer for c in opened}) != len(opened):
+            raise Replay("a client stands in the list twice")
+        if len({Commit.decode(c.body).commitment for c in opened}) != len(opened):
+            raise Replay("two clients committed to the same C_D")
+        if not policy.min_clients <= len(opened) <= policy.max_clients:
+            raise PolicyError(
+                f"{len(opened)} clients, the policy allows {policy.min_clients} to {policy.max_clients}"
+            )
+        for attempt in self._attempts.values():
+            announced = attempt.announced
+            if announced is not None and announced.digest == body.announcement:
+                break
+        else:
+            raise Replay("no open key belongs to that announcement")
+        expected = announced.body.first if announced.body.attempt > 1 else announced.digest
+        if first != expected:
+            raise Replay("the commits belong to another round")
+        if announced.body.members and not set(body.members) <= set(announced.body.members):
+            raise NotAuthorised("a client is no member of this attempt")
+        return body, attempt, announced
+
+    def _decrypt(self, attempt: _Attempt, ciphertext: Ciphertext) -> tuple[npt.NDArray[np.int64], int]:
+        plain = attempt.secret.decrypt(ciphertext)
+        sums, limbs = plain[:-BLINDER_LIMBS], plain[-BLINDER_LIMBS:].tolist()
+        blinder = sum(int(v) << (16 * i) for i, v in enumerate(limbs)) + attempt.noise.blinder
+        return sums + attempt.noise.values, blinder % self.agreement.order
+
+    def _gate(
+        self, announced: Announced, commits: tuple[bytes, ...], sums: npt.NDArray[np.int64], blinder: int
+    ) -> None:
+        agreement, backend = self.agreement, self.agreement.backend
+        if (sums < -COORDINATE_MAX).any() or (sums >= COORDINATE_MAX).any():
+            raise CommitmentMismatch("failed")
+        encoded = [Commit.decode(Signed.decode(c, "commit", limit=4096).body).commitment for c in commits]
+        encoded += [announced.body.adder_commitment, announced.body.holder_commitment]
+        total = agreement.sum_commitments(encoded)
+        agreement.generators.open(total, sums.tolist(), blinder)
+        if backend.is_identity(total)[0]:
+            raise CommitmentMismatch("failed")
+
+    def _record(self, key: bytes) -> None:
+        """Notes durably that a key decrypts, before it does."""
+        if key in self._opened:
+            raise Replay("this key has decrypted before")
+        if self._journal is not None:
+            try:
+                with self._journal.open("ab") as file:
+                    file.write(key.hex().encode() + b"\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise StoreFault(f"the journal of decryptions cannot be written: {error.strerror}") from None
+        self._opened.add(key)
+
+    def close_round(self, record: bytes, base: npt.NDArray[Any]) -> None:
+        """Goes on to the next base model; keys that were never used are erased."""
+        for attempt in self._attempts.values():
+            attempt.secret.erase()
+        self._attempts.clear()
+        self.base, self.previous = np.asarray(base, dtype=np.int64), record
+
+
+def _read_journal(journal: Path | None) -> set[bytes]:
+    if journal is None or not journal.exists():
+        return set()
+    try:
+        return {bytes.fromhex(line) for line in journal.read_text("ascii").split()}
+    except (OSError, ValueError):
+        raise StoreFault("the journal of decryptions cannot be read; restore it before opening anything") from None

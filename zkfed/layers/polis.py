@@ -1,0 +1,267 @@
+"""The adders (G): announce, receipt, check, sum under encryption.
+
+An adder sees commitments, proofs and ciphertexts, never an update nor a noiseless sum. What
+it checks, in order: framing, signature, membership, nullifier, equality of commitments and
+ciphertexts, proof; only then its state changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.algebra.backend import Points
+from zkfed.encoding import Reader, Writer, digest
+from zkfed.errors import CiphertextRefused, DecodeError, NotAuthorised, PolicyError, Replay, ZkfedError
+from zkfed.groth16.proof import Proof
+from zkfed.groth16.prove import Prover
+from zkfed.groth16.verify import verify
+from zkfed.he.aggregate import add
+from zkfed.he.encrypt import Ciphertext, encrypt
+from zkfed.he.keys import PublicKey
+from zkfed.he.sealing import SealingKey, open_sealed
+from zkfed.layers.agreement import Agreement, Announced, plaintext
+from zkfed.layers.noise import NoiseVector, prove_noise
+from zkfed.statements.improvement import PublicTerms
+from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregation, Announcement, Commit, Offer, Receipt, Seal
+from zkfed.updates.signing import Signed, SigningKey
+from zkfed.updates.update import Verdict, model_digest
+
+__all__ = ["Adder"]
+
+
+@dataclass
+class _Attempt:
+    """One announced attempt and the updates that were accepted for it."""
+
+    announced: Announced
+    encryption_key: PublicKey
+    noise: NoiseVector = field(repr=False)
+    seals: dict[bytes, Signed] = field(default_factory=dict)
+    ciphertexts: dict[bytes, Ciphertext] = field(default_factory=dict, repr=False)
+    closed: bool = False
+
+
+class Adder:
+    """The community nodes that check and add, as one signer.
+
+    Args:
+        agreement: The public facts.
+        key: The signing key that the policy pins.
+        noise_prover: Of statement N.
+        base: W0 of round 1.
+    """
+
+    def __init__(
+        self, agreement: Agreement, key: SigningKey, noise_prover: Prover, *, base: npt.NDArray[np.int64]
+    ) -> None:
+        if key.public != agreement.policy.adder_key:
+            raise PolicyError("the policy pins another key for the adders")
+        self.agreement, self._key, self._noise_prover = agreement, key, noise_prover
+        self.base, self.previous = base, bytes(32)
+        self._sealing = SealingKey.generate()
+        self._nullifiers: dict[bytes, bytes] = {}
+        self._start_round()
+
+    def __repr__(self) -> str:
+        return f"Adder({self._key.public.hex()[:16]}..., secrets hidden)"
+
+    def _start_round(self) -> None:
+        self._terms: PublicTerms | None = None
+        self._first: Announced | None = None
+        self._commits: dict[bytes, tuple[Signed, Points]] = {}
+        self._attempts: dict[bytes, _Attempt] = {}
+        self._pending: dict[bytes, tuple[Announcement, NoiseVector, PublicKey]] = {}
+
+    # -- 0. announce -----------------------------------------------------------------------
+
+    def announce(
+        self, offer: bytes, encryption_key: bytes, *, members: tuple[bytes, ...] = (), deadline_s: int
+    ) -> bytes:
+        """Answers K's offer with a signed announcement, which K then countersigns.
+
+        Args:
+            offer: K's signed offer.
+            encryption_key: The public key that the offer names.
+            members: Commit digests of a repeated attempt; empty in attempt 1.
+            deadline_s: After which commits are refused, in seconds since the epoch.
+
+        Raises:
+            NotAuthorised: The offer is not K's.
+            PolicyError: It is about another policy, round or key.
+            ProofInvalid: K's noise proof does not hold.
+        """
+        agreement = self.agreement
+        signed = Signed.decode(offer, "offer", limit=1 << 16)
+        if signed.signer != agreement.policy.holder_key:
+            raise NotAuthorised("the offer is not signed by the pinned key holder")
+        body = Offer.decode(signed.body)
+        if body.policy != agreement.policy.digest or body.previous != self.previous:
+            raise PolicyError("the offer is for another policy or follows another transcript")
+        key = PublicKey.from_bytes(encryption_key, agreement.encryption)
+        if key.digest != body.encryption_key:
+            raise PolicyError("the encryption key is not the offered one")
+        agreement.check_noise(body, "holder", body.commitment, body.noise_proof)
+        noise = NoiseVector.draw(agreement)
+        announcement = Announcement(
+            policy=body.policy, round=body.round, attempt=body.attempt, group=body.group,
+            first=self._first.digest if self._first and body.attempt > 1 else bytes(32),
+            previous=self.previous, base=model_digest(self.base), benchmark=agreement.benchmark.digest,
+            enrolment=agreement.enrolment, members=tuple(sorted(members)), encryption_key=key.digest,
+            sealing_key=self._sealing.public.to_bytes(), holder_commitment=body.commitment,
+            holder_proof=body.noise_proof, adder_commitment=agreement.backend.encode(noise.point),
+            adder_proof=prove_noise(agreement, self._noise_prover, body, role="adder", noise=noise),
+            improvement_key=agreement.improvement.digest, noise_key=agreement.noise.digest, deadline_s=deadline_s,
+        )  # fmt: skip
+        announcement.check()
+        encoded = announcement.encode()
+        self._pending[encoded] = (announcement, noise, key)
+        return self._key.sign("announcement", encoded).encode()
+
+    def open_attempt(self, announced: bytes) -> None:
+        """Takes the announcement back, countersigned by K, and opens the attempt.
+
+        Raises:
+            PolicyError: It is not one that this adder announced.
+            NotAuthorised, SignatureInvalid, DecodeError: It is not signed by both.
+        """
+        value = self.agreement.open_announcement(announced, base=self.base, previous=self.previous)
+        pending = self._pending.get(value.by_adder.body)
+        if pending is None:
+            raise PolicyError("this adder did not announce that attempt")
+        if value.body.attempt == 1:
+            self._first = value
+            self._terms = self.agreement.terms(self.base)
+        self._attempts[value.digest] = _Attempt(value, pending[2], pending[1])
+        del self._pending[value.by_adder.body]
+
+    # -- 1. commit -------------------------------------------------------------------------
+
+    def receive_commit(self, data: bytes, *, now_s: int) -> bytes:
+        """Checks a client's commit and returns a signed receipt.
+
+        Raises:
+            DecodeError, SignatureInvalid, NotAuthorised: See `Agreement.open_commit`.
+            Replay: The client has committed to something else in this round, or somebody
+                else has committed to the same C_D.
+            PolicyError: No round is open, or its deadline has passed.
+        """
+        if self._first is None:
+            raise PolicyError("no round is announced")
+        signed, point = self.agreement.open_commit(data, self._first.digest)
+        if now_s > self._first.body.deadline_s:
+            raise PolicyError("the round's deadline for commits has passed")
+        commitment = Commit.decode(signed.body).commitment
+        for other, _ in self._commits.values():
+            if other.signer == signed.signer and other.digest != signed.digest:
+                raise Replay("the client has committed to another update in this round")
+            if other.signer != signed.signer and Commit.decode(other.body).commitment == commitment:
+                raise Replay("another client has committed to the same C_D: a copied commitment")
+        if len(self._commits) >= self.agreement.policy.max_clients and signed.digest not in self._commits:
+            raise PolicyError(f"the round has its {self.agreement.policy.max_clients} clients")
+        self._commits[signed.digest] = (signed, point)
+        return self._key.sign("receipt", Receipt(signed.digest).encode()).encode()
+
+    @property
+    def commits(self) -> tuple[bytes, ...]:
+        """All commits of the round, encoded, in ascending order of their digests."""
+        return tuple(self._commits[d][0].encode() for d in sorted(self._commits))
+
+    # -- 3. seal and 4. add ------------------------------------------------------------------
+
+    def receive_sealed(self, data: bytes) -> Verdict:
+        """Checks one sealed update and takes it into its attempt.
+
+        Returns:
+            A verdict; a refusal changes nothing. Bytes from which no client can be read are
+            refused under the name "unknown".
+        """
+        client = "unknown"
+        try:
+            r = Reader(data, "zkfed/v1/sealed-update", MESSAGE_BYTES_MAX)
+            public, outer = r.bytes(limit=1 << 16), r.bytes(limit=MESSAGE_BYTES_MAX)
+            r.finish()
+            signed = Signed.decode(public, "seal", limit=1 << 16)
+            client = signed.signer.hex()
+            self._take(signed, outer)
+        except ZkfedError as error:
+            return Verdict(client, False, error.code, str(error))
+        return Verdict(client, True, "accepted", "signature, nullifier, framing and proof hold")
+
+    def _take(self, signed: Signed, outer: bytes) -> None:
+        agreement = self.agreement
+        sealed = Seal.decode(signed.body)
+        attempt = self._attempts.get(sealed.announcement)
+        if attempt is None or attempt.closed or self._terms is None or self._first is None:
+            raise Replay("the update is for an attempt that is not open")
+        entry = self._commits.get(sealed.commit)
+        if entry is None or entry[0].signer != signed.signer:
+            raise NotAuthorised("the update names a commit that this client did not make")
+        if attempt.announced.body.members and sealed.commit not in attempt.announced.body.members:
+            raise NotAuthorised("the client is no member of this attempt")
+        if sealed.encryption_key != attempt.announced.body.encryption_key:
+            raise PolicyError("the update is encrypted under another key than the announced one")
+        nullifier = self._nullifier(signed.signer)
+        if self._nullifiers.get(nullifier, sealed.commit) != sealed.commit:
+            raise Replay("the client's nullifier of this round is used")
+        if sealed.commit in attempt.seals:
+            raise Replay("the client has sealed this attempt already")
+        if any(Seal.decode(s.body).ciphertext == sealed.ciphertext for s in attempt.seals.values()):
+            raise Replay("another client has sent the same ciphertext")
+        ciphertext = self._open_outer(sealed, attempt, outer)
+        proof = Proof.decode(agreement.backend, agreement.improvement.layout, sealed.proof)
+        instance = agreement.improvement_instance(self._terms, self._first, signed.signer, entry[1])
+        verify(agreement.improvement, instance, proof)
+        # Everything holds: only now the state changes.
+        self._nullifiers[nullifier] = sealed.commit
+        attempt.seals[sealed.commit] = signed
+        attempt.ciphertexts[sealed.commit] = ciphertext
+
+    def _nullifier(self, client: bytes) -> bytes:
+        if self._first is None:
+            raise PolicyError("no round is announced")
+        number = self._first.body.round.to_bytes(8, "big")
+        return digest("zkfed/v1/nullifier", self.agreement.policy.digest, number, b"S2", client)
+
+    def _open_outer(self, sealed: Seal, attempt: _Attempt, outer: bytes) -> Ciphertext:
+        plain = open_sealed(self._sealing, outer, info=attempt.announced.digest, aad=sealed.commit)
+        if digest("zkfed/v1/ciphertext", plain) != sealed.ciphertext:
+            raise CiphertextRefused("the ciphertext is not the one that the client signed")
+        return Ciphertext.from_bytes(plain, self.agreement.encryption, self.agreement.slots)
+
+    def aggregate(self, attempt: bytes) -> tuple[bytes, bytes, tuple[bytes, ...]]:
+        """Closes an attempt and adds its ciphertexts and the adders' own noise.
+
+        Args:
+            attempt: Digest of the announcement.
+
+        Returns:
+            The signed `Aggregation`, the summed ciphertext for K (and nobody else), and the
+            signed seals of the members, for the transcript.
+
+        Raises:
+            PolicyError: Fewer than k_min updates, or the attempt is unknown or closed.
+        """
+        agreement = self.agreement
+        entry = self._attempts.get(attempt)
+        if entry is None or entry.closed:
+            raise PolicyError("the attempt is unknown or was aggregated already")
+        members = tuple(sorted(entry.seals))
+        if len(members) < agreement.policy.min_clients:
+            raise PolicyError(f"{len(members)} valid updates, the policy needs {agreement.policy.min_clients}")
+        own = encrypt(entry.encryption_key, plaintext(entry.noise.values, entry.noise.blinder))
+        total = add(entry.encryption_key, [*(entry.ciphertexts[m] for m in members), own], agreement.slots)
+        entry.closed = True
+        body = Aggregation(attempt, members, digest("zkfed/v1/ciphertext", total.to_bytes()))
+        signed = self._key.sign("aggregation", body.encode())
+        return signed.encode(), total.to_bytes(), tuple(entry.seals[m].encode() for m in members)
+
+    def close_round(self, record: bytes, base: npt.NDArray[Any]) -> bytes:
+        """Signs a round's transcript digest and goes on to the next base model."""
+        signed = self._key.sign("transcript", record)
+        self.base, self.previous = np.asarray(base, dtype=np.int64), record
+        self._start_round()
+        return signed.encode()

@@ -1,0 +1,242 @@
+"""The public record of a federation, and what its releases do to the model.
+
+A transcript holds everything that a stranger needs to check a federation, and nothing else:
+no ciphertext, no key that decrypts, no update. It is content-addressed on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.encoding import Reader, Writer, digest
+from zkfed.errors import DecodeError, IntegrityError, StoreFault
+from zkfed.groth16.keys import VerifyingKey
+from zkfed.layers.agreement import Agreement
+from zkfed.policy import RoundPolicy
+from zkfed.statements.improvement import Benchmark
+from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregation, Release
+from zkfed.updates.signing import Signed, kind_of
+from zkfed.updates.update import decode_ints, encode_ints
+
+__all__ = ["Attempt", "RoundRecord", "Transcript", "apply_releases", "outcome_of"]
+
+ROUNDS_MAX = 1 << 16
+
+
+def apply_releases(
+    policy: RoundPolicy, base: npt.NDArray[Any], sums: list[tuple[npt.NDArray[np.int64], int]]
+) -> npt.NDArray[np.int64]:
+    """Returns the next base model: W0 + round(rate * sum_g S_g / sum_g n_g), clamped.
+
+    Public and exact (half to even), so everybody gets the same integers.
+
+    Args:
+        policy: Gives the rate and the range of weights.
+        base: W0.
+        sums: (S, n) of each released group; none leaves the model as it is.
+    """
+    w0 = np.asarray(base, dtype=np.int64)
+    if not sums:
+        return w0
+    rate = Fraction(policy.server_rate) / sum(n for _, n in sums)
+    total = np.sum([s.astype(object) for s, _ in sums], axis=0)
+    limit = (1 << policy.model.weight_bits) - 1
+    moved = [min(max(int(w) + round(rate * int(s)), -limit), limit) for w, s in zip(w0.ravel(), total, strict=True)]
+    return np.array(moved, dtype=np.int64).reshape(w0.shape)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt's messages. `seals`, `aggregation` and `outcome` may be missing if it broke off."""
+
+    announced: bytes
+    seals: tuple[bytes, ...] = ()
+    aggregation: bytes = b""
+    outcome: bytes = b""
+
+    def encode(self) -> bytes:
+        w = Writer("zkfed/v1/attempt").bytes(self.announced).list(self.seals)
+        return w.bytes(self.aggregation).bytes(self.outcome).finish()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Attempt:
+        r = Reader(data, "zkfed/v1/attempt", MESSAGE_BYTES_MAX)
+        out = cls(r.bytes(), tuple(r.list(1 << 14)), r.bytes(), r.bytes())
+        r.finish()
+        return out
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One round: all commits, all attempts, and the adders' signature over both."""
+
+    commits: tuple[bytes, ...]
+    attempts: tuple[Attempt, ...]
+    closing: bytes = b""
+
+    @property
+    def digest(self) -> bytes:
+        """Names the round's transcript; stands in the next announcement."""
+        attempts = [digest("zkfed/v1/attempt-digest", a.encode()) for a in self.attempts]
+        commits = [digest("zkfed/v1/commit-digest", c) for c in self.commits]
+        body = Writer("zkfed/v1/round").list(commits).list(attempts).finish()
+        return digest("zkfed/v1/round-digest", body)
+
+    def encode(self) -> bytes:
+        w = Writer("zkfed/v1/round-record").list(self.commits).list([a.encode() for a in self.attempts])
+        return w.bytes(self.closing).finish()
+
+    @classmethod
+    def decode(cls, data: bytes) -> RoundRecord:
+        r = Reader(data, "zkfed/v1/round-record", 1 << 30)
+        commits, attempts = tuple(r.list(1 << 14)), tuple(Attempt.decode(a) for a in r.list(1 << 10))
+        out = cls(commits, attempts, r.bytes())
+        r.finish()
+        return out
+
+
+@dataclass
+class Transcript:
+    """The public record of a federation, from the first base model on.
+
+    Attributes:
+        agreement: Policy, benchmark, enrolled keys and verifying keys.
+        base: W0 of round 1.
+        rounds: In order.
+    """
+
+    agreement: Agreement
+    base: npt.NDArray[np.int64]
+    rounds: list[RoundRecord] = field(default_factory=list)
+
+    def _head(self) -> dict[str, bytes]:
+        a, model = self.agreement, self.agreement.policy.model
+        shape = Writer("zkfed/v1/benchmark").u64(a.policy.statement.rows)
+        shape.bytes(encode_ints(a.benchmark.features.ravel())).bytes(encode_ints(a.benchmark.targets.ravel()))
+        return {
+            "policy": a.policy.encode(),
+            "benchmark": shape.finish(),
+            "enrolled": Writer("zkfed/v1/enrolled").list(a.enrolled).finish(),
+            "improvement-key": a.improvement.encode(),
+            "noise-key": a.noise.encode(),
+            "base": Writer("zkfed/v1/base").bytes(encode_ints(self.base.reshape(model.parameters))).finish(),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Writes the transcript: objects named by their SHA-256, and an index.
+
+        Raises:
+            StoreFault: The folder cannot be written.
+        """
+        objects = [*self._head().values(), *(r.encode() for r in self.rounds)]
+        names = [digest("zkfed/v1/object", data) for data in objects]
+        try:
+            (folder / "objects").mkdir(parents=True, exist_ok=True)
+            for name, data in zip(names, objects, strict=True):
+                _write(folder / "objects" / name.hex(), data)
+            _write(folder / "index", Writer("zkfed/v1/transcript").list(names).finish())
+        except OSError as error:
+            raise StoreFault(f"the transcript cannot be written: {error.strerror}") from None
+
+    @classmethod
+    def load(cls, folder: Path) -> Transcript:
+        """Reads a transcript that `save` wrote; `check_release` checks what it says.
+
+        Raises:
+            StoreFault: A file is missing or unreadable.
+            IntegrityError: A file's content does not match its name.
+            DecodeError: Something is not canonical.
+            PolicyError, KeyRefused: The parts do not fit together.
+        """
+        r = Reader(_read(folder / "index", 1 << 26), "zkfed/v1/transcript")
+        names = r.list(ROUNDS_MAX, exact=32)
+        r.finish()
+        if len(names) < 6:
+            raise DecodeError(f"transcript: {len(names)} objects, at least 6 are expected")
+        objects = []
+        for name in names:
+            data = _read(folder / "objects" / name.hex(), 1 << 30)
+            if digest("zkfed/v1/object", data) != name:
+                raise IntegrityError(f"transcript: the object {name.hex()[:16]}... has another content")
+            objects.append(data)
+        policy = RoundPolicy.decode(objects[0])
+        model = policy.model
+        agreement = Agreement(
+            policy, _decode_benchmark(policy, objects[1]), _decode_enrolled(objects[2]),
+            VerifyingKey.decode(objects[3]), VerifyingKey.decode(objects[4]),
+        )  # fmt: skip
+        base = Reader(objects[5], "zkfed/v1/base")
+        weights = decode_ints(base.bytes(exact=8 * model.parameters)).reshape(model.inputs, model.outputs)
+        base.finish()
+        return cls(agreement, weights, [RoundRecord.decode(data) for data in objects[6:]])
+
+    def models(self) -> Iterator[npt.NDArray[np.int64]]:
+        """Yields the base model of round 1 and the model after each round, unchecked."""
+        base = self.base
+        yield base
+        for record in self.rounds:
+            base = apply_releases(self.agreement.policy, base, list(released_sums(record)))
+            yield base
+
+
+def released_sums(record: RoundRecord) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
+    """Yields (S, n) of each released attempt of a round, unchecked."""
+    for attempt in record.attempts:
+        kind, signed = outcome_of(attempt)
+        if kind == "release" and signed is not None:
+            aggregation = Signed.decode(attempt.aggregation, "aggregation", limit=MESSAGE_BYTES_MAX)
+            members = Aggregation.decode(aggregation.body).members
+            yield decode_ints(Release.decode(signed.body).sums), len(members)
+
+
+def outcome_of(attempt: Attempt) -> tuple[str, Signed | None]:
+    """Returns ("release" or "failure", message), or ("", None) if the attempt broke off.
+
+    Raises:
+        DecodeError, SignatureInvalid: The outcome is no signed message of either kind.
+    """
+    if not attempt.outcome:
+        return "", None
+    kind = kind_of(attempt.outcome)
+    if kind not in ("release", "failure"):
+        raise DecodeError("an attempt ends with a release or a failure")
+    return kind, Signed.decode(attempt.outcome, kind, limit=MESSAGE_BYTES_MAX)
+
+
+def _decode_benchmark(policy: RoundPolicy, data: bytes) -> Benchmark:
+    model = policy.model
+    r = Reader(data, "zkfed/v1/benchmark")
+    rows = r.u64(1 << 20)
+    features = decode_ints(r.bytes(exact=8 * rows * model.inputs)).reshape(rows, model.inputs)
+    targets = decode_ints(r.bytes(exact=8 * rows * model.outputs)).reshape(rows, model.outputs)
+    r.finish()
+    return Benchmark(features, targets)
+
+
+def _decode_enrolled(data: bytes) -> tuple[bytes, ...]:
+    r = Reader(data, "zkfed/v1/enrolled")
+    keys = tuple(r.list(1 << 20, exact=32))
+    r.finish()
+    return keys
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        if path.stat().st_size > limit:
+            raise DecodeError(f"transcript: a file of {path.stat().st_size} bytes, at most {limit} are accepted")
+        return path.read_bytes()
+    except OSError as error:
+        raise StoreFault(f"transcript: {path.name} cannot be read: {error.strerror}") from None
