@@ -1,0 +1,1 @@
+"""What moves bytes: one module per transport, each an implementation of `zkfed.ports`."""

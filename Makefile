@@ -1,0 +1,70 @@
+# Everything runs in ./.venv, which the first target that needs it creates. An active virtual
+# environment is not used, and not changed. Nothing else than python3 >= 3.11 with pip is needed.
+
+BUILD  := build
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/installed
+JOBS   ?= 2
+BASE   := $(shell for p in "$$ZKFED_PYTHON" python3 python3.13 python3.12 python3.11; do \
+            "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+PYTEST := $(PY) -m pytest
+
+# An environment that is active outside, or a pip that installs elsewhere, must not leak in.
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo demo-small test test-all lint format bench clean
+
+help:  ## this list
+	@echo "zkfed: collective learning that can be checked instead of trusted"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "The first run creates ./$(VENV) and installs into it; later runs use it as it is."
+	@echo "ZKFED_PYTHON=<path> chooses the Python, ZKFED_BACKEND=reference|arkworks the algebra."
+
+# The stamp is older than what it depends on exactly when something has to be installed.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(BASE)" || { echo "python3 >= 3.11 is needed; name one with ZKFED_PYTHON=<path>" >&2; exit 1; }
+	@echo "== environment: ./$(VENV) with $$($(BASE) --version)"
+	@rm -rf $(VENV)
+	@$(BASE) -m venv $(VENV) >/dev/null 2>&1 \
+	  || { rm -rf $(VENV); $(BASE) -m venv --without-pip $(VENV) \
+	       && $(BASE) -m pip --quiet --python $(PY) install pip; }
+	@echo "== install: zkfed and its tools, as pinned in constraints.txt (about a minute)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[dev]' </dev/null
+	@touch $@
+	@echo "== install: done"
+
+demo: $(STAMP)  ## one federated task on real data, end to end (about 3 minutes)
+	$(PY) -m examples.demo --preset standard --out $(BUILD)/demo
+
+demo-small: $(STAMP)  ## the same on the pure-Python reference backend (about 5 minutes)
+	ZKFED_BACKEND=reference $(PY) -m examples.demo --preset small --out $(BUILD)/demo-small
+
+test: lint  ## lint, and every test but the slow ones, and the README's code
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow" --durations 10
+
+test-all: lint  ## lint, and every test
+	$(PYTEST) -n $(JOBS) --dist loadfile --durations 20
+
+lint: $(STAMP)  ## style, format, types, import floors
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports --no-logo
+
+format: $(STAMP)  ## bring the code into form
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: $(STAMP)  ## measure what the README states, into build/bench.json
+	@mkdir -p $(BUILD)
+	$(PYTEST) benches --benchmark-only --benchmark-json=$(BUILD)/bench-raw.json
+	$(PY) -m benches.summary $(BUILD)/bench-raw.json $(BUILD)/bench.json
+
+clean:  ## remove all that make made: build/, caches, ./.venv
+	rm -rf $(BUILD) dist $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
