@@ -1,0 +1,75 @@
+"""A device with its data: trains, decides whether it has something to prove, takes part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.errors import UnsatisfiedConstraint
+from zkfed.layers.heart import Device
+from zkfed.policy import LinearModel
+from zkfed.statements.improvement import Benchmark
+
+__all__ = ["Client", "Shard", "Train", "proximal_least_squares"]
+
+Train = Callable[[LinearModel, npt.NDArray[np.float64], "Shard", int], npt.NDArray[np.float64]]
+"""(model, base weights, shard, round) -> trained weights."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One device's own rows; they never leave it.
+
+    Attributes:
+        features: Floats in [-1, 1], shape (rows, d).
+        labels: Class numbers, or floats in [-1, 1] for regression.
+    """
+
+    features: npt.NDArray[Any]
+    labels: npt.NDArray[Any]
+
+
+def proximal_least_squares(
+    model: LinearModel, base: npt.NDArray[np.float64], shard: Shard, round_number: int, *, strength: float = 1.0
+) -> npt.NDArray[np.float64]:
+    """Returns argmin_W |X W - T|^2 / n + strength |W - W0|^2 over the device's own rows.
+
+    The proximal term keeps a device with few or skewed rows near the shared model.
+
+    Source: Li et al., "Federated optimization in heterogeneous networks" (FedProx),
+    arXiv 1812.06127.
+    """
+    rows = Benchmark.of(model, shard.features, shard.labels)
+    x = rows.features / 127.0
+    t = rows.targets / (127.0 * (1 << model.fraction_bits))
+    gram = x.T @ x / len(x) + strength * np.identity(x.shape[1])
+    return np.asarray(np.linalg.solve(gram, x.T @ t / len(x) + strength * base), dtype=np.float64)
+
+
+class Client:
+    """One honest participant of a round.
+
+    A subclass that overrides `join` or `seal` is a participant that does something else:
+    the parties see only bytes.
+    """
+
+    def __init__(self, device: Device, shard: Shard, train: Train = proximal_least_squares) -> None:
+        self.device, self.shard, self.train = device, shard, train
+
+    def join(self, announcement: bytes, *, base: npt.NDArray[np.int64], previous: bytes, round_number: int) -> bytes:
+        """Trains and commits; returns b"" if the update does not reach the round's share."""
+        model = self.device.agreement.policy.model
+        weights = self.train(model, base / float(1 << model.fraction_bits), self.shard, round_number)
+        update = self.device.quantise(base, weights)
+        try:
+            return self.device.commit(announcement, update, base=base, previous=previous)
+        except UnsatisfiedConstraint:
+            return b""
+
+    def seal(self, announcement: bytes, encryption_key: bytes) -> bytes:
+        """Proves and encrypts for one attempt."""
+        return self.device.seal(announcement, encryption_key)

@@ -1,0 +1,357 @@
+"""A whole federation in one process: the same parties as in a deployment, over a transport.
+
+Every message crosses the transport as bytes; the parties share nothing but the agreement.
+What this does not show is a network: all parties run here, so whoever reads this process's
+memory reads everything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.adapters.memory import MemoryTransport
+from zkfed.dp.accounting import Spending, predicted_noise_signal
+from zkfed.errors import PolicyError, ZkfedError
+from zkfed.groth16.keys import ProvingKey
+from zkfed.groth16.prove import Prover
+from zkfed.groth16.setup import development_keys
+from zkfed.layers.agreement import Agreement, Announced, draw_groups
+from zkfed.layers.heart import Device
+from zkfed.layers.holder import KeyHolder
+from zkfed.layers.polis import Adder
+from zkfed.layers.transcript import Attempt, RoundRecord, Transcript, apply_releases, released_sums
+from zkfed.orchestrator.client import Client, Shard
+from zkfed.orchestrator.cohort import synthetic_cohort
+from zkfed.orchestrator.events import (
+    AttemptFailed,
+    Event,
+    Progress,
+    Refused,
+    Released,
+    RoundAbandoned,
+    RoundStarted,
+)
+from zkfed.policy import RoundPolicy
+from zkfed.ports import Transport
+from zkfed.statements.improvement import Benchmark, improvement_circuit
+from zkfed.statements.update_bound import noise_circuit
+from zkfed.updates.messages import Aggregation, Failure
+from zkfed.updates.signing import Signed, SigningKey, kind_of
+from zkfed.updates.update import Verdict
+
+__all__ = ["LocalFederation"]
+
+COMMIT_WINDOW_S = 3600
+
+
+@dataclass
+class _Round:
+    """The orchestrator's own notes of a round: public things only."""
+
+    number: int
+    first: Announced | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    refused: list[Verdict] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    commits: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+    tries: int = 0
+
+
+class LocalFederation:
+    """Devices, adders and key holder in one process.
+
+    Args:
+        policy: Without pinned keys; this makes fresh ones and pins them.
+        devices: How many, with synthetic rows from one linear teacher; or one `Shard` each.
+        benchmark: (X, y) of statement S2; required with shards, synthetic otherwise.
+        make_client: Builds the participant with a number; default is an honest `Client`.
+        keys: Proving keys of S2 and N; None makes development keys.
+        transport: Default is a fresh `MemoryTransport`.
+        workers: Threads for devices; the compiled backends release the interpreter's lock.
+
+    Raises:
+        PolicyError: Fewer devices than the policy's min_clients, or no benchmark.
+    """
+
+    def __init__(
+        self,
+        policy: RoundPolicy,
+        devices: int | Sequence[Shard] = 24,
+        *,
+        benchmark: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
+        make_client: Callable[[int, Device, Shard], Client] | None = None,
+        keys: tuple[ProvingKey, ProvingKey] | None = None,
+        transport: Transport | None = None,
+        workers: int = 2,
+    ) -> None:
+        model = policy.model
+        if isinstance(devices, int):
+            shards, rows = synthetic_cohort(model, devices, policy.statement.rows)
+            benchmark = benchmark or rows
+        else:
+            shards = list(devices)
+        if benchmark is None:
+            raise PolicyError("shards need a benchmark: LocalFederation(policy, shards, benchmark=(X, y))")
+        if len(shards) < policy.min_clients:
+            raise PolicyError(f"{len(shards)} devices, the policy needs {policy.min_clients}")
+        self.transport: Transport = transport or MemoryTransport()
+        improvement, noise = keys or make_keys(policy)
+        provers = (
+            Prover(improvement, improvement_circuit(model, policy.statement.rows, policy.curve)),
+            Prover(noise, noise_circuit(model.parameters, policy.curve)),
+        )
+        signing = [SigningKey.generate() for _ in shards]
+        adder_key, holder_key = SigningKey.generate(), SigningKey.generate()
+        self.agreement = Agreement(
+            policy.pinned(adder_key=adder_key.public, holder_key=holder_key.public),
+            Benchmark.of(model, *benchmark),
+            tuple(sorted(k.public for k in signing)),
+            improvement.verifying,
+            noise.verifying,
+        )
+        self.base = np.zeros((model.inputs, model.outputs), dtype=np.int64)
+        self._adder = Adder(self.agreement, adder_key, provers[1], base=self.base)
+        self._holder = KeyHolder(self.agreement, holder_key, provers[1], base=self.base)
+        build = make_client or (lambda index, device, shard: Client(device, shard))
+        self.clients = [
+            build(i, Device(self.agreement, key, provers[0]), shard)
+            for i, (key, shard) in enumerate(zip(signing, shards, strict=True))
+        ]
+        self.transcript = Transcript(self.agreement, self.base)
+        self.spending = Spending(self.agreement.noise_scale, delta=policy.delta)
+        self._workers = workers
+
+    @property
+    def model(self) -> npt.NDArray[np.float64]:
+        """The weights of the latest release, as floats."""
+        return self.base / float(1 << self.agreement.policy.model.fraction_bits)
+
+    def index_of(self, client: str) -> int | None:
+        """Returns the number of the device with a key (hex), None if there is none."""
+        for index, c in enumerate(self.clients):
+            if c.device.public_key.hex() == client:
+                return index
+        return None
+
+    def run(self, rounds: int) -> Iterator[Event]:
+        """Runs rounds and yields what happens; stop iterating to stop the federation.
+
+        Raises:
+            BudgetExceeded: The privacy budget does not cover another round.
+        """
+        for _ in range(rounds):
+            yield from self._run_round(len(self.transcript.rounds) + 1)
+
+    # -- one round -------------------------------------------------------------------------
+
+    def _run_round(self, number: int) -> Iterator[Event]:
+        policy = self.agreement.policy
+        state = _Round(number)
+        self.spending.reserve(policy.attempts)
+        yield RoundStarted(number, policy.millionths(number) / 1e6, self._ratio(len(self.clients)), len(self.clients))
+        announced = self._announce(state, attempt=1, group=0, members=())
+        yield from self._collect_commits(state, announced)
+        groups: list[tuple[bytes, ...]] = [self._commit_digests(state)]
+        for attempt in range(1, policy.attempts + 1):
+            failed: list[tuple[bytes, bytes]] = []
+            state.tries = attempt
+            for group, members in enumerate(groups):
+                if attempt > 1:
+                    announced = self._announce(state, attempt=attempt, group=group, members=members)
+                yield from self._run_attempt(state, announced, members, failed)
+            groups = [
+                g
+                for outcome, nonce in failed
+                for g in draw_groups(
+                    nonce, Aggregation.decode(outcome).members, smallest=policy.min_clients, groups=policy.groups
+                )
+            ]
+            if not groups:
+                break
+        yield from self._close(state)
+
+    def _channel(self, state: _Round, name: str, announced: Announced | None = None) -> str:
+        path = f"{self.agreement.policy.digest.hex()[:16]}/round-{state.number}"
+        if announced is not None:
+            path += f"/attempt-{announced.body.attempt}-{announced.body.group}"
+        return f"{path}/{name}"
+
+    def _send(self, channel: str, message: bytes) -> bytes:
+        """Moves one message through the transport and returns what arrived."""
+        self.transport.publish(channel, message)
+        return self.transport.fetch(channel)[-1]
+
+    def _timed(self, state: _Round, stage: str, start: float) -> None:
+        state.seconds[stage] = state.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def _announce(self, state: _Round, *, attempt: int, group: int, members: tuple[bytes, ...]) -> Announced:
+        start = time.perf_counter()
+        prefix = self._channel(state, f"attempt-{attempt}-{group}")
+        offer, key = self._holder.offer(state.number, attempt, group)
+        draft = self._adder.announce(
+            self._send(f"{prefix}/offer", offer), self._send(f"{prefix}/key", key),
+            members=members, deadline_s=int(time.time()) + COMMIT_WINDOW_S,
+        )  # fmt: skip
+        signed = self._holder.countersign(self._send(f"{prefix}/draft", draft))
+        announcement = self._send(f"{prefix}/announcement", signed)
+        self._adder.open_attempt(announcement)
+        announced = Announced.decode(announcement)
+        if attempt == 1:
+            state.first = announced
+        self._timed(state, "announce", start)
+        return announced
+
+    def _collect_commits(self, state: _Round, announced: Announced) -> Iterator[Event]:
+        start = time.perf_counter()
+        channel, total = self._channel(state, "commits"), len(self.clients)
+        announcement = self.transport.fetch(self._channel(state, "announcement", announced))[-1]
+
+        def join(client: Client) -> bytes:
+            return client.join(
+                announcement, base=self.base, previous=announced.body.previous, round_number=state.number
+            )
+
+        with ThreadPoolExecutor(self._workers) as pool:
+            for done, (client, message) in enumerate(zip(self.clients, pool.map(join, self.clients), strict=True), 1):
+                if message:
+                    self.transport.publish(channel, message)
+                else:
+                    yield self._refuse(
+                        state, client, "unsatisfied-constraint", "sat out: the update does not reach the share"
+                    )
+                yield Progress(state.number, "commit", done, total)
+        for message in self.transport.fetch(channel):
+            try:
+                self._adder.receive_commit(message, now_s=int(time.time()))
+                signed = Signed.decode(message, "commit", limit=4096)
+                index = self.index_of(signed.signer.hex())
+                if index is not None:
+                    state.commits[signed.digest] = (index, message)
+            except ZkfedError as error:
+                signer = _signer_of(message, "commit")
+                verdict = Verdict(signer, False, error.code, str(error))
+                state.refused.append(verdict)
+                yield Refused(state.number, verdict)
+        self._timed(state, "commit", start)
+
+    def _refuse(self, state: _Round, client: Client, code: str, reason: str) -> Refused:
+        verdict = Verdict(client.device.public_key.hex(), False, code, reason)
+        state.refused.append(verdict)
+        return Refused(state.number, verdict)
+
+    def _commit_digests(self, state: _Round) -> tuple[bytes, ...]:
+        return tuple(sorted(state.commits))
+
+    def _run_attempt(
+        self, state: _Round, announced: Announced, members: tuple[bytes, ...], failed: list[tuple[bytes, bytes]]
+    ) -> Iterator[Event]:
+        """Seals, checks, adds and opens one attempt; notes (aggregation body, nonce) of a failure."""
+        body, policy = announced.body, self.agreement.policy
+        yield from self._collect_seals(state, announced, members)
+        start = time.perf_counter()
+        try:
+            aggregation, ciphertext, seals = self._adder.aggregate(announced.digest)
+        except PolicyError as error:
+            state.attempts.append(Attempt(announced.encode()))
+            yield RoundAbandoned(state.number, str(error))
+            return
+        self._timed(state, "add", start)
+        start = time.perf_counter()
+        aggregation = self._send(self._channel(state, "aggregation", announced), aggregation)
+        ciphertext = self._send(self._channel(state, "to-key-holder", announced), ciphertext)
+        signed = Signed.decode(aggregation, "aggregation", limit=1 << 26)
+        listed = Aggregation.decode(signed.body).members
+        if state.first is None:
+            raise PolicyError("no first announcement")
+        self.spending.charge_attempt()
+        outcome = self._holder.open(
+            aggregation, ciphertext, tuple(state.commits[m][1] for m in listed), first=state.first.digest
+        )
+        outcome = self._send(self._channel(state, "outcome", announced), outcome)
+        self._timed(state, "open", start)
+        state.attempts.append(Attempt(announced.encode(), seals, aggregation, outcome))
+        if kind_of(outcome) == "failure":
+            failure = Failure.decode(Signed.decode(outcome, "failure", limit=1 << 16).body)
+            failed.append((signed.body, failure.nonce))
+            is_lost = body.attempt == policy.attempts or len(listed) < policy.min_clients
+            yield AttemptFailed(state.number, body.attempt, body.group, len(listed), is_lost)
+        else:
+            state.released.append(len(listed))
+
+    def _collect_seals(self, state: _Round, announced: Announced, members: tuple[bytes, ...]) -> Iterator[Event]:
+        start = time.perf_counter()
+        body, channel = announced.body, self._channel(state, "sealed", announced)
+        announcement = self.transport.fetch(self._channel(state, "announcement", announced))[-1]
+        key = self.transport.fetch(self._channel(state, "key", announced))[-1]
+        clients = [self.clients[state.commits[m][0]] for m in members if m in state.commits]
+
+        def seal(client: Client) -> bytes:
+            return client.seal(announcement, key)
+
+        with ThreadPoolExecutor(self._workers) as pool:
+            for done, message in enumerate(pool.map(seal, clients), 1):
+                self.transport.publish(channel, message)
+                yield Progress(state.number, "seal", done, len(clients), body.attempt, body.group)
+        self._timed(state, "seal", start)
+        start = time.perf_counter()
+        messages = self.transport.fetch(channel)
+        for done, message in enumerate(messages, 1):
+            verdict = self._adder.receive_sealed(message)
+            if not verdict.is_accepted:
+                state.refused.append(verdict)
+                yield Refused(state.number, verdict, body.attempt)
+            yield Progress(state.number, "check", done, len(messages), body.attempt, body.group)
+        self._timed(state, "check", start)
+
+    def _close(self, state: _Round) -> Iterator[Event]:
+        record = RoundRecord(self._adder.commits, tuple(state.attempts))
+        sums = list(released_sums(record))
+        base = apply_releases(self.agreement.policy, self.base, sums)
+        closing = self._adder.close_round(record.digest, base)
+        self._holder.close_round(record.digest, base)
+        self.transcript.rounds.append(RoundRecord(record.commits, record.attempts, closing))
+        self.base = base
+        self.spending.settle()
+        if not sums:
+            yield RoundAbandoned(state.number, "no sum was released; the model stays as it is")
+            return
+        epsilon, delta = self.spending.total()
+        accepted = sum(state.released)
+        ratio = self._ratio(accepted) * len(sums) ** 0.5
+        yield Released(
+            state.number, accepted, len(state.refused), state.tries, ratio, epsilon, delta, dict(state.seconds)
+        )
+
+    def _ratio(self, clients: int) -> float:
+        policy, scale = self.agreement.policy, self.agreement.noise_scale
+        clip = policy.clip_norm * (1 << policy.model.fraction_bits)
+        return predicted_noise_signal(scale.sigma, policy.model.parameters, clients, clip)
+
+
+def make_keys(policy: RoundPolicy) -> tuple[ProvingKey, ProvingKey]:
+    """Returns development keys of S2 and N for a policy.
+
+    Raises:
+        PolicyError: The policy is for production.
+    """
+    if policy.setup == "production":
+        raise PolicyError("a production policy needs keys from a ceremony; pass keys=(improvement, noise)")
+    return (
+        development_keys(improvement_circuit(policy.model, policy.statement.rows, policy.curve)),
+        development_keys(noise_circuit(policy.model.parameters, policy.curve)),
+    )
+
+
+def _signer_of(message: bytes, kind: str) -> str:
+    try:
+        return Signed.decode(message, kind, limit=1 << 16).signer.hex()
+    except ZkfedError:
+        return "unknown"
