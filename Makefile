@@ -15,7 +15,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_USER PIP_RE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-small test test-all lint format bench clean
+.PHONY: help demo demo-small test test-all lint format bench lock clean
 
 help:  ## this list
 	@echo "zkfed: collective learning that can be checked instead of trusted"
@@ -29,10 +29,8 @@ help:  ## this list
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(BASE)" || { echo "python3 >= 3.11 is needed; name one with ZKFED_PYTHON=<path>" >&2; exit 1; }
 	@echo "== environment: ./$(VENV) with $$($(BASE) --version)"
-	@rm -rf $(VENV)
-	@$(BASE) -m venv $(VENV) >/dev/null 2>&1 \
-	  || { rm -rf $(VENV); $(BASE) -m venv --without-pip $(VENV) \
-	       && $(BASE) -m pip --quiet --python $(PY) install pip; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(BASE) -m venv --clear $(VENV) >/dev/null 2>&1 \
+	  || { $(BASE) -m venv --clear --without-pip $(VENV) && $(BASE) -m pip --quiet --python $(PY) install pip; }
 	@echo "== install: zkfed and its tools, as pinned in constraints.txt (about a minute)"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[dev]' </dev/null
 	@touch $@
@@ -42,7 +40,7 @@ demo: $(STAMP)  ## one federated task on real data, end to end (about 3 minutes)
 	$(PY) -m examples.demo --preset standard --out $(BUILD)/demo
 
 demo-small: $(STAMP)  ## the same on the pure-Python reference backend (about 5 minutes)
-	ZKFED_BACKEND=reference $(PY) -m examples.demo --preset small --out $(BUILD)/demo-small
+	ZKFED_BACKEND=reference $(PY) -m examples.demo --preset small --out $(BUILD)/demo
 
 test: lint  ## lint, and every test but the slow ones, and the README's code
 	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow" --durations 10
@@ -64,6 +62,13 @@ bench: $(STAMP)  ## measure what the README states, into build/bench.json
 	@mkdir -p $(BUILD)
 	$(PYTEST) benches --benchmark-only --benchmark-json=$(BUILD)/bench-raw.json
 	$(PY) -m benches.summary $(BUILD)/bench-raw.json $(BUILD)/bench.json
+
+lock:  ## resolve the ranges of pyproject.toml anew into constraints.txt
+	@test -n "$(BASE)" || { echo "python3 >= 3.11 is needed; name one with ZKFED_PYTHON=<path>" >&2; exit 1; }
+	@rm -rf $(BUILD)/lock && $(BASE) -m venv $(BUILD)/lock
+	@$(BUILD)/lock/bin/python -m pip install --quiet --disable-pip-version-check --no-input '.[dev]' </dev/null
+	@{ sed '/^[^#]/d' constraints.txt; $(BUILD)/lock/bin/python -m pip freeze --exclude zkfed; } > $(BUILD)/lock.txt
+	@mv $(BUILD)/lock.txt constraints.txt && rm -rf $(BUILD)/lock
 
 clean:  ## remove all that make made: build/, caches, ./.venv
 	rm -rf $(BUILD) dist $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
