@@ -1,1 +1,92 @@
-"""zkfed: collective learning that can be checked instead of trusted."""
+"""zkfed: collective learning that can be checked instead of trusted.
+
+Three sizes of entry, each usable without the next:
+
+    a proof    Improvement, LinearModel, development_setup
+    a round    RoundPolicy, LocalFederation, check_release
+    a party    Device, Adder, KeyHolder, Agreement, Transcript
+
+Everything else is reached through its package. Heavy libraries load at first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zkfed.algebra.backend import backends
+    from zkfed.errors import ZkfedError
+    from zkfed.layers.agreement import Agreement
+    from zkfed.layers.bridge import check_release
+    from zkfed.layers.heart import Device
+    from zkfed.layers.holder import KeyHolder
+    from zkfed.layers.polis import Adder
+    from zkfed.layers.transcript import Transcript
+    from zkfed.orchestrator.client import Client, Shard
+    from zkfed.orchestrator.federation import LocalFederation
+    from zkfed.policy import Improvement, LinearModel, RoundPolicy
+    from zkfed.statements.improvement import Benchmark
+    from zkfed.statements.keys import Claim, Keys, Verifier, development_setup
+    from zkfed.updates.update import Verdict
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Adder": "zkfed.layers.polis",
+    "Agreement": "zkfed.layers.agreement",
+    "Benchmark": "zkfed.statements.improvement",
+    "Claim": "zkfed.statements.keys",
+    "Client": "zkfed.orchestrator.client",
+    "Device": "zkfed.layers.heart",
+    "Improvement": "zkfed.policy",
+    "KeyHolder": "zkfed.layers.holder",
+    "Keys": "zkfed.statements.keys",
+    "LinearModel": "zkfed.policy",
+    "LocalFederation": "zkfed.orchestrator.federation",
+    "RoundPolicy": "zkfed.policy",
+    "Shard": "zkfed.orchestrator.client",
+    "Transcript": "zkfed.layers.transcript",
+    "Verdict": "zkfed.updates.update",
+    "Verifier": "zkfed.statements.keys",
+    "ZkfedError": "zkfed.errors",
+    "backends": "zkfed.algebra.backend",
+    "check_release": "zkfed.layers.bridge",
+    "development_setup": "zkfed.statements.keys",
+}
+
+__all__ = [
+    "Adder",
+    "Agreement",
+    "Benchmark",
+    "Claim",
+    "Client",
+    "Device",
+    "Improvement",
+    "KeyHolder",
+    "Keys",
+    "LinearModel",
+    "LocalFederation",
+    "RoundPolicy",
+    "Shard",
+    "Transcript",
+    "Verdict",
+    "Verifier",
+    "ZkfedError",
+    "backends",
+    "check_release",
+    "development_setup",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # PEP 562: `import zkfed` stays cheap; the name's module loads when it is first used.
+    if name not in _HOME:
+        raise AttributeError(f"module 'zkfed' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

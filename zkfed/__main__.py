@@ -1,0 +1,58 @@
+"""`python -m zkfed check FOLDER` re-checks a transcript; `python -m zkfed backends` names the backend.
+
+Exit codes: 0 it holds, 1 it does not (the error's code and text on stderr), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from zkfed.errors import ZkfedError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m zkfed", description="Check federated learning from public data.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser("check", help="re-check a transcript: signatures, proofs, sums, models")
+    check.add_argument("folder", type=Path)
+    commands.add_parser("backends", help="say which arithmetic backend runs, and why")
+    options = parser.parse_args(arguments)
+    try:
+        return _check(options.folder) if options.command == "check" else _backends()
+    except ZkfedError as error:
+        print(f"{error.code}: {error}", file=sys.stderr)
+        return 1
+
+
+def _check(folder: Path) -> int:
+    from zkfed.layers.bridge import check_release
+    from zkfed.layers.transcript import Transcript
+
+    start = time.perf_counter()
+    transcript = Transcript.load(folder)
+    check_release(transcript)
+    policy = transcript.agreement.policy
+    print(f"holds: {len(transcript.rounds)} rounds, checked in {time.perf_counter() - start:.1f} s")
+    print(f"policy      {policy.digest.hex()}")
+    print(f"adders      {policy.adder_key.hex()}")
+    print(f"key holder  {policy.holder_key.hex()}")
+    print(f"proof keys  {transcript.agreement.improvement.origin}")
+    print("Compare these with the ones you know: a transcript proves nothing about who made it.")
+    return 0
+
+
+def _backends() -> int:
+    from zkfed.algebra.backend import backends
+
+    for status in backends():
+        mark = "*" if status.is_chosen else " "
+        print(f"{mark} {status.name:10} {', '.join(status.curves):20} {status.reason}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
