@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from zkfed.layers.holder import KeyHolder
     from zkfed.layers.polis import Adder
     from zkfed.layers.transcript import Transcript
+    from zkfed.local import LocalFederation
     from zkfed.orchestrator.client import Client, Shard
-    from zkfed.orchestrator.federation import LocalFederation
     from zkfed.policy import Improvement, LinearModel, RoundPolicy
     from zkfed.statements.improvement import Benchmark
     from zkfed.statements.keys import Claim, Keys, Verifier, development_setup
@@ -43,7 +43,7 @@ _HOME = {
     "KeyHolder": "zkfed.layers.holder",
     "Keys": "zkfed.statements.keys",
     "LinearModel": "zkfed.policy",
-    "LocalFederation": "zkfed.orchestrator.federation",
+    "LocalFederation": "zkfed.local",
     "RoundPolicy": "zkfed.policy",
     "Shard": "zkfed.orchestrator.client",
     "Transcript": "zkfed.layers.transcript",

@@ -10,6 +10,7 @@ one encoding of each value: `Reader` refuses everything else and trailing bytes.
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 from collections.abc import Iterable
 
@@ -43,10 +44,10 @@ class Writer:
     __slots__ = ("_parts",)
 
     def __init__(self, tag: str) -> None:
-        self._parts: list[bytes] = [item(tag.encode("ascii"))]
+        self._parts: builtins.list[builtins.bytes] = [item(tag.encode("ascii"))]
 
-    def bytes(self, data: bytes) -> Writer:
-        self._parts.append(item(bytes(data)))
+    def bytes(self, data: builtins.bytes) -> Writer:
+        self._parts.append(item(data))
         return self
 
     def text(self, value: str) -> Writer:
@@ -63,14 +64,14 @@ class Writer:
             raise ValueError("integer takes an int")
         return self.bytes(value.to_bytes((value + (value < 0)).bit_length() // 8 + 1, "big", signed=True))
 
-    def list(self, values: Iterable[bytes]) -> Writer:
+    def list(self, values: Iterable[builtins.bytes]) -> Writer:
         """Appends the count and then each value as an item."""
-        parts = [bytes(v) for v in values]
+        parts = [*values]
         self.u64(len(parts))
         self._parts.extend(item(p) for p in parts)
         return self
 
-    def finish(self) -> bytes:
+    def finish(self) -> builtins.bytes:
         return b"".join(self._parts)
 
 
@@ -84,8 +85,8 @@ class Reader:
 
     __slots__ = ("_at", "_data", "_tag")
 
-    def __init__(self, data: bytes, tag: str, limit: int = ITEM_BYTES_MAX) -> None:
-        if not isinstance(data, bytes):
+    def __init__(self, data: builtins.bytes, tag: str, limit: int = ITEM_BYTES_MAX) -> None:
+        if not isinstance(data, builtins.bytes):
             raise DecodeError(f"{tag}: expected bytes, got {type(data).__name__}")
         if len(data) > limit:
             raise LimitExceeded(f"{tag}: {len(data)} bytes, at most {limit} are accepted")
@@ -94,7 +95,7 @@ class Reader:
         if got != tag.encode("ascii"):
             raise DecodeError(f"expected a message {tag}, got {excerpt(got, 64)!r}")
 
-    def bytes(self, exact: int | None = None, limit: int = ITEM_BYTES_MAX) -> bytes:
+    def bytes(self, exact: int | None = None, limit: int = ITEM_BYTES_MAX) -> builtins.bytes:
         end = self._at + 4
         if end > len(self._data):
             raise DecodeError(f"{self._tag}: ends at byte {len(self._data)} inside a length")
@@ -128,7 +129,9 @@ class Reader:
             raise DecodeError(f"{self._tag}: an integer that is not minimal")
         return value
 
-    def list(self, maximum: int, exact: int | None = None, limit: int = ITEM_BYTES_MAX) -> list[bytes]:
+    def list(
+        self, maximum: int, exact: int | None = None, limit: int = ITEM_BYTES_MAX
+    ) -> builtins.list[builtins.bytes]:
         """Returns a counted list; `exact` is the size of each item, if it is fixed."""
         count = self.u64(maximum)
         if count * 4 > len(self._data) - self._at:

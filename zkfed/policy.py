@@ -41,7 +41,7 @@ def parse_share(value: str | float | Fraction) -> int:
         text = str(value).strip() if not isinstance(value, Fraction) else value
         share = Fraction(text[:-1]) / 100 if isinstance(text, str) and text.endswith("%") else Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise PolicyError(f"{str(value)[:40]!r} is no share; write for example \"5%\"") from None
+        raise PolicyError(f'{str(value)[:40]!r} is no share; write for example "5%"') from None
     scaled = share * SHARE_SCALE
     if not 0 < share <= 1 or scaled.denominator != 1:
         raise PolicyError(f"the share {str(value)[:40]} is outside (0, 1] or finer than a millionth")

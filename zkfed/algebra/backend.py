@@ -165,13 +165,16 @@ def _chosen_name(curve: Curve) -> tuple[str, str]:
 
 @functools.cache
 def _load(name: str, curve: Curve) -> Backend:
+    backend: Backend
     if name == "arkworks":
         from zkfed.algebra.arkworks import ArkworksBackend
 
-        return ArkworksBackend()
-    from zkfed.algebra.reference import ReferenceBackend
+        backend = ArkworksBackend()
+    else:
+        from zkfed.algebra.reference import ReferenceBackend
 
-    return ReferenceBackend(curve)
+        backend = ReferenceBackend(curve)
+    return backend
 
 
 @functools.cache

@@ -55,8 +55,7 @@ BLS12_381 = Curve(
     name="bls12-381",
     order=0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001,
     base_modulus=int(
-        "1a0111ea397fe69a4b1ba7b6434bacd764774b84f38512bf6730d2a0f6b0f624"
-        "1eabfffeb153ffffb9feffffffffaaab",
+        "1a0111ea397fe69a4b1ba7b6434bacd764774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab",
         16,
     ),
     coordinate_bytes=48,

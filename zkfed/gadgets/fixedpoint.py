@@ -37,7 +37,11 @@ def rescale(table: RangeTable, name: str, value: Linear, fraction_bits: int) -> 
 
     q = builder.witness(f"{name}/quotient", value.shape, quotient, segment=table.segment, bounds=(low, top))
     rem = builder.witness(
-        f"{name}/remainder", value.shape, remainder, segment=table.segment, bounds=(0, (1 << fraction_bits) - 1)
+        f"{name}/remainder",
+        value.shape,
+        remainder,
+        segment=table.segment,
+        bounds=(0, (1 << fraction_bits) - 1),
     )
     table.in_range(f"{name}/quotient", q - low, bits)
     builder.justify(q - low, (0, (1 << bits) - 1))

@@ -108,9 +108,7 @@ class RangeTable:
             found = quotient[inside].astype(np.int64)
             return np.bincount(found, minlength=self.size).astype(object)
 
-        self._multiplicities = self.builder.witness(
-            "table/multiplicities", (self.size,), hint, segment=self.segment
-        )
+        self._multiplicities = self.builder.witness("table/multiplicities", (self.size,), hint, segment=self.segment)
 
     def _refuse(self, at: int, sizes: list[int], numbers: Ints) -> None:
         offsets = np.cumsum([0, *sizes])

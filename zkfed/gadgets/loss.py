@@ -76,9 +76,7 @@ class QuadraticForms:
         return v
 
 
-def declare_forms(
-    builder: Builder, update: Linear, *, segment: str, norm_max: int, change_max: int
-) -> QuadraticForms:
+def declare_forms(builder: Builder, update: Linear, *, segment: str, norm_max: int, change_max: int) -> QuadraticForms:
     """Declares committed wires for the two forms.
 
     The hint reads the private inputs "update" (D), "gram" (G) and "gradient" (N) as integer arrays.

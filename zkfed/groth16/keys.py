@@ -83,7 +83,8 @@ class VerifyingKey:
             raw = r.bytes(exact=count * (g1 if group == "G1" else g2))
             points.append(_decode_or_refuse(backend, group, raw, count))
         r.finish()
-        key = cls(layout, origin, *points, backend=backend)
+        alpha, beta, delta, ic, sigma, kappa = points
+        key = cls(layout, origin, alpha, beta, delta, ic, sigma, kappa, backend)
         refuse(key)
         return key
 
@@ -170,8 +171,9 @@ class ProvingKey:
         if len(parts[6]) & (len(parts[6]) - 1):
             raise KeyRefused(f"proving key: a domain of {len(parts[6])} points is no power of two")
         n, u = 7 + len(sizes), len(layout.unlinked)
-        groups_of = (tuple(parts[7:n]), tuple(parts[n : n + u]), tuple(parts[n + u :]))
-        return cls(verifying, parts[0], parts[1], a_wires, parts[2], b_wires, *parts[3:7], *groups_of)
+        b1, b2, k, h = parts[3:7]
+        bases, pok, link = tuple(parts[7:n]), tuple(parts[n : n + u]), tuple(parts[n + u :])
+        return cls(verifying, parts[0], parts[1], a_wires, parts[2], b_wires, b1, b2, k, h, bases, pok, link)
 
     def save(self, path: Path) -> None:
         """Writes the key to a file, atomically."""

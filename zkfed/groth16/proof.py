@@ -69,9 +69,8 @@ class Proof:
                 the subgroup or the identity.
         """
         expected = proof_bytes(layout)
-        if not isinstance(data, bytes) or len(data) != expected:
-            got = f"{len(data)} bytes" if isinstance(data, bytes) else type(data).__name__
-            raise DecodeError(f"proof of {layout.name}: {got}, expected {expected}")
+        if type(data) is not bytes or len(data) != expected:
+            raise DecodeError(f"proof of {layout.name}: got {len(bytes(data))} bytes, expected {expected}")
         g1, g2 = layout.curve.point_bytes("G1"), layout.curve.point_bytes("G2")
         head, middle, tail = data[:g1], data[g1 : g1 + g2], data[g1 + g2 :]
         b = backend.decode("G2", middle, 1)

@@ -98,10 +98,10 @@ def _setup(system: System, backend: Backend, rand: Callable[[], int]) -> Proving
         backend=backend,
     )  # fmt: skip
     refuse(verifying)
-    pok = [
-        g1(key_scalars[s.start : s.stop] * sigma_k % r) for s, sigma_k in zip(layout.unlinked, sigma, strict=True)
+    pok = [g1(key_scalars[s.start : s.stop] * sigma_k % r) for s, sigma_k in zip(layout.unlinked, sigma, strict=True)]
+    link = [
+        _link_columns(backend, spec, bases[spec.segment], k[2 * i : 2 * i + 2]) for i, spec in enumerate(layout.links)
     ]
-    link = [_link_columns(backend, spec, bases[spec.segment], k[2 * i : 2 * i + 2]) for i, spec in enumerate(layout.links)]
     return ProvingKey(
         verifying, first[1], first[2], a_wires, g1(u[a_wires]), b_wires, g1(v[b_wires]), g2(v[b_wires].tolist()),
         g1(key_scalars[private:] * pow(delta, -1, r) % r), g1(h), tuple(bases.values()), tuple(pok), tuple(link),

@@ -6,6 +6,7 @@ builds it for itself and compares digests; nobody is told what to believe.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -62,7 +63,7 @@ def draw_groups(nonce: bytes, members: tuple[bytes, ...], *, smallest: int, grou
         return []
     ordered = sorted(members, key=lambda m: digest("zkfed/v1/group", nonce, m))
     cuts = [round(i * len(ordered) / count) for i in range(count + 1)]
-    return [tuple(sorted(ordered[a:b])) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [tuple(sorted(ordered[a:b])) for a, b in itertools.pairwise(cuts)]
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ class Agreement:
 
     @cached_property
     def noise_scale(self) -> NoiseScale:
-        """sigma of each of G and K, by OpenDP's map at d_in = ceil(sqrt(B2))."""
+        """Sigma of each of G and K, by OpenDP's map at d_in = ceil(sqrt(B2))."""
         sensitivity = math.isqrt(self.squared_norm_max - 1) + 1
         return calibrate(self.policy.epsilon, self.policy.delta, sensitivity)
 
@@ -226,9 +227,7 @@ class Agreement:
             "N", self.policy.digest, body.previous, signer, self.backend.encode(commitment),
             data.bytes(body.encryption_key).finish(),
         )  # fmt: skip
-        return Instance(
-            context.digest(self.noise), {"squared-norm-max": self.noise_norm_max}, (commitment,)
-        )
+        return Instance(context.digest(self.noise), {"squared-norm-max": self.noise_norm_max}, (commitment,))
 
     def decode_commitment(self, data: bytes) -> Points:
         """Reads one transparent commitment; raises DecodeError."""

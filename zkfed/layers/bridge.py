@@ -9,7 +9,15 @@ import numpy.typing as npt
 
 from zkfed.commitments.pedersen import COORDINATE_MAX
 from zkfed.encoding import digest
-from zkfed.errors import CommitmentMismatch, DecodeError, IntegrityError, NotAuthorised, PolicyError, ProofInvalid, Replay
+from zkfed.errors import (
+    CommitmentMismatch,
+    DecodeError,
+    IntegrityError,
+    NotAuthorised,
+    PolicyError,
+    ProofInvalid,
+    Replay,
+)
 from zkfed.groth16.proof import Proof
 from zkfed.groth16.verify import verify_batch
 from zkfed.layers.agreement import Agreement, Announced, draw_groups
@@ -105,7 +113,7 @@ class _RoundCheck:
     def _check_schedule(self, announced: list[Announced]) -> None:
         """Checks rounds, attempts and that repeated attempts have the groups that K's nonce drew."""
         policy = self.agreement.policy
-        failed: dict[int, list[tuple[bytes, bytes]]] = {}
+        failed: dict[int, list[tuple[bytes, tuple[bytes, ...]]]] = {}
         last, allowed = 0, list[tuple[bytes, ...]]()
         for attempt, head in zip(self.record.attempts, announced, strict=True):
             body = head.body

@@ -82,7 +82,9 @@ class Device:
         if trained.shape != before.shape:
             raise ValueError(f"trained weights of shape {trained.shape}, the base model has {before.shape}")
         integers = quantise_update(
-            (trained - before / scale).ravel(), clip_norm=policy.clip_norm, fraction_bits=policy.model.fraction_bits
+            (trained - before / scale).ravel(),
+            clip_norm=policy.clip_norm,
+            fraction_bits=policy.model.fraction_bits,
         )
         return ModelUpdate(integers, model_digest(before))
 
@@ -127,9 +129,7 @@ class Device:
         maximum = terms.loss_change_max(
             agreement.policy.millionths(announced.body.round), agreement.policy.statement.base_loss_min
         )
-        terms.check_update(
-            update.integers, squared_norm_max=agreement.squared_norm_max, loss_change_max=maximum
-        )
+        terms.check_update(update.integers, squared_norm_max=agreement.squared_norm_max, loss_change_max=maximum)
         blinder = secrets.randbits(384) % agreement.order
         point = agreement.generators.commit(update.integers, blinder)
         body = Commit(announced.digest, agreement.backend.encode(point), "S2")
@@ -167,7 +167,9 @@ class Device:
         """
         agreement, current = self.agreement, self._current()
         announced = agreement.open_announcement(
-            announcement, base=np.asarray(current.terms.base, dtype=np.int64), previous=current.first.body.previous
+            announcement,
+            base=np.asarray(current.terms.base, dtype=np.int64),
+            previous=current.first.body.previous,
         )
         body = announced.body
         if body.round != current.first.body.round:
@@ -183,11 +185,18 @@ class Device:
             current.proof = self._prove(current)
         ciphertext = encrypt(key, plaintext(current.update.integers, current.blinder)).to_bytes()
         sealed = Seal(
-            current.commit.digest, announced.digest, key.digest, digest("zkfed/v1/ciphertext", ciphertext), current.proof
+            current.commit.digest,
+            announced.digest,
+            key.digest,
+            digest("zkfed/v1/ciphertext", ciphertext),
+            current.proof,
         )
         signed = self._key.sign("seal", sealed.encode())
         outer = seal(
-            SealingPublicKey.from_bytes(body.sealing_key), ciphertext, info=announced.digest, aad=current.commit.digest
+            SealingPublicKey.from_bytes(body.sealing_key),
+            ciphertext,
+            info=announced.digest,
+            aad=current.commit.digest,
         )
         return Writer("zkfed/v1/sealed-update").bytes(signed.encode()).bytes(outer).finish()
 

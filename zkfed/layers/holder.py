@@ -34,7 +34,15 @@ from zkfed.he.encrypt import Ciphertext
 from zkfed.he.keys import SecretKey
 from zkfed.layers.agreement import BLINDER_LIMBS, Agreement, Announced
 from zkfed.layers.noise import NoiseVector, prove_noise
-from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregation, Announcement, Commit, Failure, Offer, Release
+from zkfed.updates.messages import (
+    MESSAGE_BYTES_MAX,
+    Aggregation,
+    Announcement,
+    Commit,
+    Failure,
+    Offer,
+    Release,
+)
 from zkfed.updates.signing import Signed, SigningKey
 from zkfed.updates.update import encode_ints
 
@@ -92,11 +100,18 @@ class KeyHolder:
         noise = NoiseVector.draw(agreement)
         public = secret.public
         commitment = agreement.backend.encode(noise.point)
-        draft = Offer(agreement.policy.digest, round_number, attempt, group, self.previous, public.digest, commitment, b"")
-        proof = prove_noise(agreement, self._noise_prover, draft, role="holder", noise=noise)
-        offer = Offer(
-            draft.policy, round_number, attempt, group, self.previous, public.digest, commitment, proof
+        draft = Offer(
+            agreement.policy.digest,
+            round_number,
+            attempt,
+            group,
+            self.previous,
+            public.digest,
+            commitment,
+            b"",
         )
+        proof = prove_noise(agreement, self._noise_prover, draft, role="holder", noise=noise)
+        offer = Offer(draft.policy, round_number, attempt, group, self.previous, public.digest, commitment, proof)
         self._attempts[public.digest] = _Attempt(offer, secret, noise)
         return self._key.sign("offer", offer.encode()).encode(), public.to_bytes()
 
@@ -181,9 +196,7 @@ class KeyHolder:
         if len({Commit.decode(c.body).commitment for c in opened}) != len(opened):
             raise Replay("two clients committed to the same C_D")
         if not policy.min_clients <= len(opened) <= policy.max_clients:
-            raise PolicyError(
-                f"{len(opened)} clients, the policy allows {policy.min_clients} to {policy.max_clients}"
-            )
+            raise PolicyError(f"{len(opened)} clients, the policy allows {policy.min_clients} to {policy.max_clients}")
         for attempt in self._attempts.values():
             announced = attempt.announced
             if announced is not None and announced.digest == body.announcement:

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zkfed.algebra.backend import Points
-from zkfed.encoding import Reader, Writer, digest
-from zkfed.errors import CiphertextRefused, DecodeError, NotAuthorised, PolicyError, Replay, ZkfedError
+from zkfed.encoding import Reader, digest
+from zkfed.errors import CiphertextRefused, NotAuthorised, PolicyError, Replay, ZkfedError
 from zkfed.groth16.proof import Proof
 from zkfed.groth16.prove import Prover
 from zkfed.groth16.verify import verify

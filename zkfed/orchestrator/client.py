@@ -34,7 +34,12 @@ class Shard:
 
 
 def proximal_least_squares(
-    model: LinearModel, base: npt.NDArray[np.float64], shard: Shard, round_number: int, *, strength: float = 1.0
+    model: LinearModel,
+    base: npt.NDArray[np.float64],
+    shard: Shard,
+    round_number: int,
+    *,
+    strength: float = 1.0,
 ) -> npt.NDArray[np.float64]:
     """Returns argmin_W |X W - T|^2 / n + strength |W - W0|^2 over the device's own rows.
 

@@ -1,8 +1,7 @@
-"""A whole federation in one process: the same parties as in a deployment, over a transport.
+"""Runs the parties of a federation, round after round, over a transport.
 
 Every message crosses the transport as bytes; the parties share nothing but the agreement.
-What this does not show is a network: all parties run here, so whoever reads this process's
-memory reads everything.
+They all run in this process here: whoever reads its memory reads everything.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkfed.adapters.memory import MemoryTransport
 from zkfed.dp.accounting import Spending, predicted_noise_signal
 from zkfed.errors import PolicyError, ZkfedError
 from zkfed.groth16.keys import ProvingKey
@@ -46,7 +44,7 @@ from zkfed.updates.messages import Aggregation, Failure
 from zkfed.updates.signing import Signed, SigningKey, kind_of
 from zkfed.updates.update import Verdict
 
-__all__ = ["LocalFederation"]
+__all__ = ["Federation", "make_keys"]
 
 COMMIT_WINDOW_S = 3600
 
@@ -65,16 +63,16 @@ class _Round:
     tries: int = 0
 
 
-class LocalFederation:
-    """Devices, adders and key holder in one process.
+class Federation:
+    """Devices, adders and key holder, and the order in which they speak.
 
     Args:
         policy: Without pinned keys; this makes fresh ones and pins them.
+        transport: Moves the messages.
         devices: How many, with synthetic rows from one linear teacher; or one `Shard` each.
         benchmark: (X, y) of statement S2; required with shards, synthetic otherwise.
         make_client: Builds the participant with a number; default is an honest `Client`.
         keys: Proving keys of S2 and N; None makes development keys.
-        transport: Default is a fresh `MemoryTransport`.
         workers: Threads for devices; the compiled backends release the interpreter's lock.
 
     Raises:
@@ -86,10 +84,10 @@ class LocalFederation:
         policy: RoundPolicy,
         devices: int | Sequence[Shard] = 24,
         *,
+        transport: Transport,
         benchmark: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
         make_client: Callable[[int, Device, Shard], Client] | None = None,
         keys: tuple[ProvingKey, ProvingKey] | None = None,
-        transport: Transport | None = None,
         workers: int = 2,
     ) -> None:
         model = policy.model
@@ -102,7 +100,7 @@ class LocalFederation:
             raise PolicyError("shards need a benchmark: LocalFederation(policy, shards, benchmark=(X, y))")
         if len(shards) < policy.min_clients:
             raise PolicyError(f"{len(shards)} devices, the policy needs {policy.min_clients}")
-        self.transport: Transport = transport or MemoryTransport()
+        self.transport = transport
         improvement, noise = keys or make_keys(policy)
         provers = (
             Prover(improvement, improvement_circuit(model, policy.statement.rows, policy.curve)),
@@ -171,7 +169,10 @@ class LocalFederation:
                 g
                 for outcome, nonce in failed
                 for g in draw_groups(
-                    nonce, Aggregation.decode(outcome).members, smallest=policy.min_clients, groups=policy.groups
+                    nonce,
+                    Aggregation.decode(outcome).members,
+                    smallest=policy.min_clients,
+                    groups=policy.groups,
                 )
             ]
             if not groups:
@@ -225,7 +226,10 @@ class LocalFederation:
                     self.transport.publish(channel, message)
                 else:
                     yield self._refuse(
-                        state, client, "unsatisfied-constraint", "sat out: the update does not reach the share"
+                        state,
+                        client,
+                        "unsatisfied-constraint",
+                        "sat out: the update does not reach the share",
                     )
                 yield Progress(state.number, "commit", done, total)
         for message in self.transport.fetch(channel):
@@ -251,7 +255,11 @@ class LocalFederation:
         return tuple(sorted(state.commits))
 
     def _run_attempt(
-        self, state: _Round, announced: Announced, members: tuple[bytes, ...], failed: list[tuple[bytes, bytes]]
+        self,
+        state: _Round,
+        announced: Announced,
+        members: tuple[bytes, ...],
+        failed: list[tuple[bytes, bytes]],
     ) -> Iterator[Event]:
         """Seals, checks, adds and opens one attempt; notes (aggregation body, nonce) of a failure."""
         body, policy = announced.body, self.agreement.policy
@@ -327,7 +335,14 @@ class LocalFederation:
         accepted = sum(state.released)
         ratio = self._ratio(accepted) * len(sums) ** 0.5
         yield Released(
-            state.number, accepted, len(state.refused), state.tries, ratio, epsilon, delta, dict(state.seconds)
+            state.number,
+            accepted,
+            len(state.refused),
+            state.tries,
+            ratio,
+            epsilon,
+            delta,
+            dict(state.seconds),
         )
 
     def _ratio(self, clients: int) -> float:

@@ -76,7 +76,13 @@ class _WireTable:
     def extend(self, size: int, bounds: Bounds) -> slice:
         span = slice(self.count, self.count + size)
         while span.stop > len(self.low):
-            for name, fill in (("low", 0), ("high", 0), ("is_bounded", False), ("claim", -1), ("fixed_at", None)):
+            for name, fill in (
+                ("low", 0),
+                ("high", 0),
+                ("is_bounded", False),
+                ("claim", -1),
+                ("fixed_at", None),
+            ):
                 old = getattr(self, name)
                 new = np.full(2 * len(old), np.iinfo(np.int64).max if fill is None else fill, dtype=old.dtype)
                 new[: len(old)] = old
@@ -135,7 +141,13 @@ class Builder:
         return name
 
     def witness(
-        self, name: str, shape: tuple[int, ...], hint: Hint, *, segment: str | None = None, bounds: Bounds = None
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        hint: Hint,
+        *,
+        segment: str | None = None,
+        bounds: Bounds = None,
     ) -> Linear:
         """Adds prover's wires; `hint(values)` computes them.
 
@@ -296,7 +308,8 @@ class Builder:
         for name, a, _, _ in self._rows:
             labels.append(Label(name, a.shape, start))
             start += a.size
-        matrices = [self._matrix([row[k] for row in self._rows], final_of) for k in (1, 2, 3)]
+        sides = zip(*[(a, b, c) for _, a, b, c in self._rows], strict=True)
+        matrices = [self._matrix(list(side), final_of) for side in sides]
         system = System(
             self.name, self.version, self.curve, inputs, segments,
             tuple(s.link for s in self._segments if s.link), self._table.count,

@@ -145,9 +145,7 @@ def constant(values: Any) -> Linear:
     """Returns constants as multiples of the wire that is 1."""
     array = as_ints(np.asarray(values, dtype=object))
     count = array.size
-    return Linear(
-        array.shape, np.arange(count + 1, dtype=np.int64), np.full(count, ONE, np.int64), array.reshape(-1)
-    )
+    return Linear(array.shape, np.arange(count + 1, dtype=np.int64), np.full(count, ONE, np.int64), array.reshape(-1))
 
 
 def concatenate(parts: Sequence[Linear]) -> Linear:

@@ -194,7 +194,7 @@ class Layout:
             given = np.asarray(values[i.name], dtype=object).ravel().tolist()
             if len(given) != i.size:
                 raise DecodeError(f"{self.name}: input {i.name} has {len(given)} values, expected {i.size}")
-            low, high = i.bounds if i.bounds else (0, self.curve.order - 1)
+            low, high = i.bounds or (0, self.curve.order - 1)
             for value in given:
                 if type(value) is not int:
                     raise DecodeError(f"{self.name}: input {i.name} holds a {type(value).__name__}, expected int")
@@ -202,6 +202,7 @@ class Layout:
                     raise ProofInvalid(f"{self.name}: input {i.name} is outside its range")
                 out.append(value % self.curve.order)
         return out
+
 
 Step = tuple[int, npt.NDArray[np.int64], Callable[[Any], Any]]
 """(stage, builder wires, hint): one line of the witness program."""
@@ -290,7 +291,9 @@ class System:
         label = next(x for x in reversed(self.labels) if x.start <= row)
         position = tuple(int(i) for i in np.unravel_index(row - label.start, label.shape or (1,)))
         r = self.curve.order
-        bits = ", ".join(f"{n} {min(int(s[row]), r - int(s[row])).bit_length()} bits" for n, s in zip("ABC", sides, strict=True))
+        bits = ", ".join(
+            f"{n} {min(int(s[row]), r - int(s[row])).bit_length()} bits" for n, s in zip("ABC", sides, strict=True)
+        )
         return UnsatisfiedConstraint(
             f"{self.name}: constraint {label.name}{list(position)} does not hold ({bits}); "
             f"{count} of {self.constraint_count} constraints fail",

@@ -62,7 +62,8 @@ class Assignment:
     def segment(self, segment: Segment) -> Ints:
         """Returns the segment's wires, mask included, as scalars in [0, r)."""
         return np.asarray(
-            self.values.z[self._builder_of[segment.start : segment.stop]] % self.system.curve.order, dtype=object
+            self.values.z[self._builder_of[segment.start : segment.stop]] % self.system.curve.order,
+            dtype=object,
         )
 
     def final(self) -> Ints:

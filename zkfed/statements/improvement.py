@@ -124,7 +124,11 @@ class _Bounds:
     def of(cls, model: LinearModel, rows: int) -> _Bounds:
         logit = model.inputs * FEATURE_LIMIT << model.weight_bits
         residual = logit + (FEATURE_LIMIT << model.fraction_bits)
-        half, gram, offset = 1 << (UPDATE_BITS - 1), rows * FEATURE_LIMIT**2, 2 * rows * FEATURE_LIMIT * residual
+        half, gram, offset = (
+            1 << (UPDATE_BITS - 1),
+            rows * FEATURE_LIMIT**2,
+            2 * rows * FEATURE_LIMIT * residual,
+        )
         change = model.parameters * half * (model.inputs * gram * half + offset)
         return cls(change, rows * model.outputs * residual**2)
 

@@ -1,13 +1,13 @@
 """The bodies that are signed in a round (protocol.md section 7), each in canonical bytes.
 
-    Offer         K           encryption key of one attempt, C_K and its proof of N
-    Announcement  G, then K   everything that an attempt is about
-    Commit        client      C_D, before anything is revealed
-    Receipt       G           answers a commit
-    Seal          client      proof and ciphertext digest, for one attempt
-    Aggregation   G           the list I and the digest of the summed ciphertext
-    Release       K           S and R, after the opening equation held
-    Failure       K           the word "failed" and a nonce for the next attempt's groups
+Offer         K           encryption key of one attempt, C_K and its proof of N
+Announcement  G, then K   everything that an attempt is about
+Commit        client      C_D, before anything is revealed
+Receipt       G           answers a commit
+Seal          client      proof and ciphertext digest, for one attempt
+Aggregation   G           the list I and the digest of the summed ciphertext
+Release       K           S and R, after the opening equation held
+Failure       K           the word "failed" and a nonce for the next attempt's groups
 """
 
 from __future__ import annotations

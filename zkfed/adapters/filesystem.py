@@ -1,0 +1,230 @@
+"""A drop folder that several processes share, on one machine or on a shared disk.
+
+    root/round/7/commits/0000000000000003-<SHA-256>.msg
+
+One file is one message. Its name is its place in the order of arrival and its address, so that a
+reader needs no index and a file that was cut, changed or renamed is noticed. A writer fills a
+temporary file beside it, flushes it to the disk and renames it: a reader sees all of a message or
+nothing. Renaming happens under a lock on the folder, which the system releases when a writer dies.
+Files with other names (a writer's remains, an editor's copy) are not looked at.
+
+Whoever may write into the folder may also delete from it, or hold its lock: its permissions decide
+who can stop a federation. Nobody can make a reader take wrong bytes or follow a link out of it.
+
+POSIX only: it rests on `openat` with O_NOFOLLOW, and on `flock`. Where a network disk ignores the
+lock, two writers may get one place; nothing is lost, but the order may change once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from zkfed.errors import IntegrityError, LimitExceeded, TransportError, ZkfedError
+from zkfed.ports import CHANNEL_BYTES_MAX, MESSAGE_BYTES_MAX, check_channel, message_digest
+
+__all__ = ["FilesystemTransport"]
+
+_LOCK_S_MAX = 10.0
+_PLACES = 10**16
+_NAME = re.compile(r"([0-9]{16})-([0-9a-f]{64})\.msg")
+
+
+class FilesystemTransport:
+    """Implements `zkfed.ports.Transport` in a folder.
+
+    Args:
+        root: The folder; it is created. It may be a link, what is below it may not.
+        message_bytes_max: The limit of one message.
+        channel_bytes_max: The limit of all messages of one channel.
+
+    Raises:
+        TransportError: The folder cannot be created or read, or the system is not POSIX.
+    """
+
+    __slots__ = ("channel_bytes_max", "message_bytes_max", "root")
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        message_bytes_max: int = MESSAGE_BYTES_MAX,
+        channel_bytes_max: int = CHANNEL_BYTES_MAX,
+    ) -> None:
+        if os.name != "posix":
+            raise TransportError("the drop folder needs a POSIX system; use another transport there")
+        self.message_bytes_max = message_bytes_max
+        self.channel_bytes_max = channel_bytes_max
+        with _faults_as_errors("create", os.fspath(root)):
+            Path(root).mkdir(parents=True, exist_ok=True)
+            self.root = Path(root).resolve(strict=True)
+
+    def publish(self, channel: str, message: bytes) -> str:
+        """Puts one message into a channel and returns its address; see `Transport.publish`."""
+        segments = check_channel(channel)
+        address = message_digest(message, self.message_bytes_max)
+        with _faults_as_errors("publish on", channel), _folder(self.root, segments, "create") as folder:
+            temporary = f".{secrets.token_hex(16)}.tmp"
+            try:
+                _write(folder, temporary, message)
+                with _locked(folder):
+                    name = self._free_name(folder, address, len(message))
+                    if name is not None:
+                        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                        os.fsync(folder)
+            finally:
+                with contextlib.suppress(FileNotFoundError):  # renamed, or never written
+                    os.unlink(temporary, dir_fd=folder)
+        return address
+
+    def fetch(self, channel: str) -> tuple[bytes, ...]:
+        """Returns all messages of a channel in the order of arrival; see `Transport.fetch`."""
+        segments = check_channel(channel)
+        messages: dict[str, bytes] = {}
+        room = self.channel_bytes_max
+        with _faults_as_errors("fetch from", channel):
+            try:
+                with _folder(self.root, segments, "existing") as folder:
+                    with _locked(folder):  # a listing beside a rename may miss the earlier of two files
+                        entries = _entries(folder)
+                    for entry in entries:
+                        if entry.address not in messages:
+                            message = _read(folder, entry, self.message_bytes_max)
+                            room -= len(message)
+                            if room < 0:
+                                raise LimitExceeded(
+                                    f"channel {channel!r} holds more than {self.channel_bytes_max} bytes"
+                                )
+                            messages[entry.address] = message
+            except _NoFolder:
+                return ()
+        return tuple(messages.values())
+
+    def _free_name(self, folder: int, address: str, size: int) -> str | None:
+        """Returns the name to rename a new message to, or None if it is there and intact."""
+        entries = _entries(folder)
+        for entry in entries:
+            if entry.address == address:
+                try:
+                    _read(folder, entry, self.message_bytes_max)
+                except ZkfedError:
+                    return entry.name  # cut or changed since: publishing again repairs it in place
+                return None
+        total = size + sum(os.lstat(entry.name, dir_fd=folder).st_size for entry in entries)
+        if total > self.channel_bytes_max:
+            raise LimitExceeded(f"the channel would hold {total} bytes, at most {self.channel_bytes_max} are kept")
+        place = entries[-1].place + 1 if entries else 0
+        if place >= _PLACES:
+            raise TransportError(f"no place is left after {entries[-1].name}; remove that file")
+        return _Entry(place, address).name
+
+
+class _NoFolder(Exception):
+    """Nobody has written to the channel yet."""
+
+
+class _Entry(NamedTuple):
+    """A file that is named like a message; sorts in the order of arrival."""
+
+    place: int
+    address: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.place:016d}-{self.address}.msg"
+
+
+@contextlib.contextmanager
+def _faults_as_errors(action: str, where: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise TransportError(f"cannot {action} {where!r}: {fault.strerror}") from fault
+
+
+@contextlib.contextmanager
+def _folder(root: Path, segments: tuple[str, ...], kind: str) -> Iterator[int]:
+    """Opens root/segments one by one, never through a link, and yields the last."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    folder = os.open(root, flags)
+    try:
+        for segment in segments:
+            if kind == "create":
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(segment, dir_fd=folder)
+                    os.fsync(folder)
+            try:
+                below = os.open(segment, flags | os.O_NOFOLLOW, dir_fd=folder)
+            except FileNotFoundError:
+                raise _NoFolder from None
+            os.close(folder)
+            folder = below
+        yield folder
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def _locked(folder: int) -> Iterator[None]:
+    """Excludes other writers; the system releases the lock of a process that dies."""
+    import fcntl  # not on every system; see __init__
+
+    give_up_s = time.monotonic() + _LOCK_S_MAX
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > give_up_s:
+                raise TransportError(f"another process holds the lock for {_LOCK_S_MAX} s") from None
+            time.sleep(0.005)
+    try:
+        yield
+    finally:
+        fcntl.flock(folder, fcntl.LOCK_UN)
+
+
+def _entries(folder: int) -> list[_Entry]:
+    matches = (_NAME.fullmatch(name) for name in os.listdir(folder))
+    return sorted(_Entry(int(match[1]), match[2]) for match in matches if match is not None)
+
+
+def _write(folder: int, name: str, message: bytes) -> None:
+    handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder)
+    with os.fdopen(handle, "wb") as file:
+        file.write(message)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read(folder: int, entry: _Entry, maximum: int) -> bytes:
+    """Returns what a file holds if it is what its name says."""
+    # O_NONBLOCK: a named pipe in place of the file must not make us wait for a writer.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        handle = os.open(entry.name, flags, dir_fd=folder)
+    except FileNotFoundError:
+        raise TransportError(f"{entry.name} vanished while it was read; fetch again") from None
+    except OSError as fault:
+        raise IntegrityError(f"{entry.name} is no readable file ({fault.strerror}); remove it") from None
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise IntegrityError(f"{entry.name} is no regular file; remove it")
+        if status.st_size > maximum:
+            raise LimitExceeded(f"{entry.name} has {status.st_size} bytes, at most {maximum} are carried")
+        message = file.read(status.st_size + 1)
+    if hashlib.sha256(message).hexdigest() != entry.address:
+        raise IntegrityError(
+            f"{entry.name} holds {len(message)} bytes that do not match its address; "
+            "publish the message again, or remove the file"
+        )
+    return message
