@@ -18,6 +18,7 @@ lock, two writers may get one place; nothing is lost, but the order may change o
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -71,7 +72,7 @@ class FilesystemTransport:
         """Puts one message into a channel and returns its address; see `Transport.publish`."""
         segments = check_channel(channel)
         address = message_digest(message, self.message_bytes_max)
-        with _faults_as_errors("publish on", channel), _folder(self.root, segments, "create") as folder:
+        with _faults_as_errors("publish on", channel), _folder(self.root, segments, create=True) as folder:
             temporary = f".{secrets.token_hex(16)}.tmp"
             try:
                 _write(folder, temporary, message)
@@ -92,7 +93,7 @@ class FilesystemTransport:
         room = self.channel_bytes_max
         with _faults_as_errors("fetch from", channel):
             try:
-                with _folder(self.root, segments, "existing") as folder:
+                with _folder(self.root, segments, create=False) as folder:
                     with _locked(folder):  # a listing beside a rename may miss the earlier of two files
                         entries = _entries(folder)
                     for entry in entries:
@@ -151,19 +152,21 @@ def _faults_as_errors(action: str, where: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _folder(root: Path, segments: tuple[str, ...], kind: str) -> Iterator[int]:
+def _folder(root: Path, segments: tuple[str, ...], *, create: bool) -> Iterator[int]:
     """Opens root/segments one by one, never through a link, and yields the last."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_DIRECTORY
     folder = os.open(root, flags)
     try:
         for segment in segments:
-            if kind == "create":
+            if create:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(segment, dir_fd=folder)
                     os.fsync(folder)
             try:
                 below = os.open(segment, flags | os.O_NOFOLLOW, dir_fd=folder)
             except FileNotFoundError:
+                if create:  # removed again by somebody else
+                    raise
                 raise _NoFolder from None
             os.close(folder)
             folder = below
@@ -198,7 +201,7 @@ def _entries(folder: int) -> list[_Entry]:
 
 
 def _write(folder: int, name: str, message: bytes) -> None:
-    handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder)
+    handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
     with os.fdopen(handle, "wb") as file:
         file.write(message)
         file.flush()
@@ -208,20 +211,25 @@ def _write(folder: int, name: str, message: bytes) -> None:
 def _read(folder: int, entry: _Entry, maximum: int) -> bytes:
     """Returns what a file holds if it is what its name says."""
     # O_NONBLOCK: a named pipe in place of the file must not make us wait for a writer.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         handle = os.open(entry.name, flags, dir_fd=folder)
     except FileNotFoundError:
         raise TransportError(f"{entry.name} vanished while it was read; fetch again") from None
     except OSError as fault:
-        raise IntegrityError(f"{entry.name} is no readable file ({fault.strerror}); remove it") from None
-    with os.fdopen(handle, "rb") as file:
+        if fault.errno in {errno.ELOOP, errno.EMLINK, errno.ENXIO}:  # a link or a socket
+            raise IntegrityError(f"{entry.name} is no regular file; remove it") from None
+        raise
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise IntegrityError(f"{entry.name} is no regular file; remove it")
         if status.st_size > maximum:
             raise LimitExceeded(f"{entry.name} has {status.st_size} bytes, at most {maximum} are carried")
-        message = file.read(status.st_size + 1)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            message = file.read(status.st_size + 1)
+    finally:
+        os.close(handle)
     if hashlib.sha256(message).hexdigest() != entry.address:
         raise IntegrityError(
             f"{entry.name} holds {len(message)} bytes that do not match its address; "
