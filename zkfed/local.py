@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy.typing as npt
+
 from zkfed.adapters.memory import MemoryTransport
 from zkfed.orchestrator.client import Shard
-from zkfed.orchestrator.federation import Federation
+from zkfed.orchestrator.federation import Federation, Options
 from zkfed.policy import RoundPolicy
+from zkfed.ports import Transport
 
 __all__ = ["LocalFederation"]
 
 
 class LocalFederation(Federation):
-    """`Federation` with a fresh `MemoryTransport`, unless another transport is given.
+    """`Federation` over a fresh `MemoryTransport`, unless another transport is given."""
 
-    Args:
-        policy: What everybody agrees on.
-        devices: How many, with synthetic rows; or one `Shard` each.
-        options: The options of `Federation`: benchmark, make_client, keys, transport, workers.
-    """
-
-    def __init__(self, policy: RoundPolicy, devices: int | Sequence[Shard] = 24, **options: Any) -> None:
-        options.setdefault("transport", MemoryTransport())
-        super().__init__(policy, devices, **options)
+    def __init__(
+        self,
+        policy: RoundPolicy,
+        devices: int | Sequence[Shard] = 24,
+        *,
+        benchmark: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
+        transport: Transport | None = None,
+        options: Options | None = None,
+    ) -> None:
+        super().__init__(
+            policy, devices, transport=transport or MemoryTransport(), benchmark=benchmark, options=options
+        )

@@ -93,9 +93,8 @@ class _RoundCheck:
                     raise Replay(f"round {self.number}: a client counts in two released groups")
                 seen |= set(members)
                 out.append(self._check_opening(attempt, head, signed, members))
-            elif kind == "failure" and signed is not None:
-                if Failure.decode(signed.body).announcement != head.digest:
-                    raise IntegrityError(f"round {self.number}: a failure of another attempt")
+            elif signed is not None and Failure.decode(signed.body).announcement != head.digest:
+                raise IntegrityError(f"round {self.number}: a failure of another attempt")
         return out
 
     def _check_commits(self) -> None:

@@ -44,7 +44,7 @@ from zkfed.updates.messages import Aggregation, Failure
 from zkfed.updates.signing import Signed, SigningKey, kind_of
 from zkfed.updates.update import Verdict
 
-__all__ = ["Federation", "make_keys"]
+__all__ = ["Federation", "Options", "make_keys"]
 
 COMMIT_WINDOW_S = 3600
 
@@ -63,17 +63,30 @@ class _Round:
     tries: int = 0
 
 
+@dataclass(frozen=True)
+class Options:
+    """What most federations leave as it is.
+
+    Attributes:
+        make_client: Builds the participant with a number; None makes honest ones.
+        keys: Proving keys of S2 and N; None makes development keys.
+        workers: Threads for devices; the compiled backends release the interpreter's lock.
+    """
+
+    make_client: Callable[[int, Device, Shard], Client] | None = None
+    keys: tuple[ProvingKey, ProvingKey] | None = None
+    workers: int = 2
+
+
 class Federation:
     """Devices, adders and key holder, and the order in which they speak.
 
     Args:
         policy: Without pinned keys; this makes fresh ones and pins them.
-        transport: Moves the messages.
         devices: How many, with synthetic rows from one linear teacher; or one `Shard` each.
+        transport: Moves the messages.
         benchmark: (X, y) of statement S2; required with shards, synthetic otherwise.
-        make_client: Builds the participant with a number; default is an honest `Client`.
-        keys: Proving keys of S2 and N; None makes development keys.
-        workers: Threads for devices; the compiled backends release the interpreter's lock.
+        options: See `Options`.
 
     Raises:
         PolicyError: Fewer devices than the policy's min_clients, or no benchmark.
@@ -86,10 +99,9 @@ class Federation:
         *,
         transport: Transport,
         benchmark: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
-        make_client: Callable[[int, Device, Shard], Client] | None = None,
-        keys: tuple[ProvingKey, ProvingKey] | None = None,
-        workers: int = 2,
+        options: Options | None = None,
     ) -> None:
+        options = options or Options()
         model = policy.model
         if isinstance(devices, int):
             shards, rows = synthetic_cohort(model, devices, policy.statement.rows)
@@ -101,7 +113,7 @@ class Federation:
         if len(shards) < policy.min_clients:
             raise PolicyError(f"{len(shards)} devices, the policy needs {policy.min_clients}")
         self.transport = transport
-        improvement, noise = keys or make_keys(policy)
+        improvement, noise = options.keys or make_keys(policy)
         provers = (
             Prover(improvement, improvement_circuit(model, policy.statement.rows, policy.curve)),
             Prover(noise, noise_circuit(model.parameters, policy.curve)),
@@ -118,14 +130,14 @@ class Federation:
         self.base = np.zeros((model.inputs, model.outputs), dtype=np.int64)
         self._adder = Adder(self.agreement, adder_key, provers[1], base=self.base)
         self._holder = KeyHolder(self.agreement, holder_key, provers[1], base=self.base)
-        build = make_client or (lambda index, device, shard: Client(device, shard))
+        build = options.make_client or (lambda index, device, shard: Client(device, shard))
         self.clients = [
             build(i, Device(self.agreement, key, provers[0]), shard)
             for i, (key, shard) in enumerate(zip(signing, shards, strict=True))
         ]
         self.transcript = Transcript(self.agreement, self.base)
         self.spending = Spending(self.agreement.noise_scale, delta=policy.delta)
-        self._workers = workers
+        self._workers = options.workers
 
     @property
     def model(self) -> npt.NDArray[np.float64]:

@@ -166,13 +166,12 @@ class Layout:
             if inputs[-1].size > 1 << 24:
                 raise LimitExceeded(f"layout: the input {excerpt(text, 32)!r} has {inputs[-1].size} values")
             at += inputs[-1].size
-        segments, links = [], []
+        segments = []
         for _ in range(r.u64(64)):
             text, stage, size, is_linked = r.text(), r.u64(16), r.u64(1 << 28), bool(r.u64(1))
             segments.append(Segment(text, stage, at, at + size, is_linked))
             at += size
-        for _ in range(r.u64(64)):
-            links.append(LinkSpec(r.text(), r.text(), r.u64(64), r.u64(64)))
+        links = [LinkSpec(r.text(), r.text(), r.u64(64), r.u64(64)) for _ in range(r.u64(64))]
         r.finish()
         out = cls(name, version, CURVES[curve_name], circuit_digest, tuple(inputs), tuple(segments), tuple(links))
         if out.encode() != data:

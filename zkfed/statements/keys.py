@@ -62,7 +62,8 @@ class Claim:
     def __str__(self) -> str:
         s = self.statement
         share = f"{float(s.at_least) * 100:g} %"
-        return f"the squared loss on {s.rows} rows falls by at least {share} (benchmark {self.benchmark.digest.hex()[:12]})"
+        name = self.benchmark.digest.hex()[:12]
+        return f"the squared loss on {s.rows} rows falls by at least {share} (benchmark {name})"
 
     def encode(self) -> bytes:
         w = Writer("zkfed/v1/claim").bytes(self.statement.encode())
