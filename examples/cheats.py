@@ -1,0 +1,160 @@
+"""Participants that cheat, for the demo: each breaks one promise of the protocol.
+
+They speak the same bytes as everybody else; the other parties do not know who they are.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.encoding import Reader
+from zkfed.groth16.proof import Instance, Proof
+from zkfed.groth16.prove import Prover
+from zkfed.he.encrypt import encrypt
+from zkfed.he.keys import PublicKey
+from zkfed.layers.agreement import Announced, plaintext
+from zkfed.layers.heart import Device, _Round
+from zkfed.orchestrator.client import Client
+from zkfed.ports import Transport
+from zkfed.statements.improvement import PublicTerms
+from zkfed.updates.messages import Announcement, Seal
+from zkfed.updates.signing import Signed
+from zkfed.updates.update import ModelUpdate, model_digest
+
+__all__ = ["CHEATS", "Cheat", "forced_proof"]
+
+
+def forced_proof(prover: Prover, instance: Instance, private: dict[str, Any], blinders: tuple[int, ...]) -> Proof:
+    """Assembles a proof from a witness that does not satisfy the circuit, checking nothing."""
+    order = prover.system.curve.order
+    challenger, assignment, d, segments = prover._commit(
+        instance, private, lambda: secrets.randbelow(order), is_strict=False
+    )
+    z = assignment.final()
+    return prover._assemble(
+        (challenger, d, segments), z, prover.system.evaluate(z), blinders, lambda: secrets.randbelow(order)
+    )
+
+
+class _CheatingDevice(Device):
+    """A device whose own checks are switched off and whose prover proves anything."""
+
+    def _check(self, terms: PublicTerms, update: ModelUpdate, round_number: int) -> None:
+        """Checks nothing."""
+
+    def _prove(self, current: _Round) -> bytes:
+        agreement, terms = self.agreement, current.terms
+        instance = agreement.improvement_instance(terms, current.first, self.public_key, current.point)
+        private = {"update": current.update.integers, "gram": terms.gram, "gradient": terms.gradient}
+        return forced_proof(self._prover, instance, private, (current.blinder,)).encode(agreement.backend)
+
+
+class _OtherPlaintext(Device):
+    """Proves its honest update and encrypts the opposite of it, ten times."""
+
+    def _encrypt(self, key: PublicKey, current: _Round) -> bytes:
+        other = np.clip(-10 * current.update.integers, -(1 << 15), (1 << 15) - 1)
+        return encrypt(key, plaintext(other, current.blinder)).to_bytes()
+
+
+class Cheat(Client):
+    """A participant with a name for what it does.
+
+    Attributes:
+        name: For the account of the demo.
+        rounds: In which it cheats; in the others it is honest. Empty means all.
+    """
+
+    name = "none"
+
+    def __init__(self, honest: Client, transport: Transport, rounds: tuple[int, ...] = ()) -> None:
+        super().__init__(honest.device, honest.shard, honest.train)
+        self.rounds, self.transport, self._is_cheating = rounds, transport, False
+
+    def _become(self, kind: type[Device]) -> None:
+        # The same enrolled key under another behaviour.
+        self.device.__class__ = kind
+
+    def join(self, announcement: bytes, *, base: npt.NDArray[np.int64], previous: bytes, round_number: int) -> bytes:
+        self._is_cheating = not self.rounds or round_number in self.rounds
+        if not self._is_cheating:
+            self._become(Device)
+            return super().join(announcement, base=base, previous=previous, round_number=round_number)
+        return self.cheat(announcement, base=base, previous=previous, round_number=round_number)
+
+    def cheat(self, announcement: bytes, *, base: npt.NDArray[np.int64], previous: bytes, round_number: int) -> bytes:
+        raise NotImplementedError
+
+
+class FalseClaim(Cheat):
+    """Sends noise of full norm and claims that it improves the benchmark."""
+
+    name = "claims an improvement that it does not have"
+
+    def cheat(self, announcement: bytes, *, base: npt.NDArray[np.int64], previous: bytes, round_number: int) -> bytes:
+        self._become(_CheatingDevice)
+        policy = self.device.agreement.policy
+        noise = np.random.default_rng(secrets.randbits(64)).normal(size=policy.model.parameters)
+        noise *= 0.99 * policy.clip_norm * 2**policy.model.fraction_bits / np.linalg.norm(noise)
+        update = ModelUpdate(np.rint(noise).astype(np.int64), model_digest(base))
+        return self.device.commit(announcement, update, base=base, previous=previous)
+
+
+class NormTooLarge(Cheat):
+    """Sends its honest direction at four times the clip."""
+
+    name = "norm too large"
+
+    def cheat(self, announcement: bytes, *, base: npt.NDArray[np.int64], previous: bytes, round_number: int) -> bytes:
+        self._become(_CheatingDevice)
+        policy = self.device.agreement.policy
+        scale = float(1 << policy.model.fraction_bits)
+        step = self.train(policy.model, base / scale, self.shard, round_number) - base / scale
+        step *= 4 * policy.clip_norm / max(float(np.linalg.norm(step)), 1e-9)
+        integers = np.clip(np.rint(step * scale), -(1 << 15), (1 << 15) - 1).astype(np.int64).ravel()
+        return self.device.commit(announcement, ModelUpdate(integers, model_digest(base)), base=base, previous=previous)
+
+
+class ReplayedProof(Cheat):
+    """Commits to its own update and sends another client's proof for it."""
+
+    name = "replays another client's proof"
+
+    def cheat(self, announcement: bytes, *, base: npt.NDArray[np.int64], previous: bytes, round_number: int) -> bytes:
+        self._become(_CheatingDevice)
+        update = ModelUpdate(np.zeros(self.device.agreement.policy.model.parameters, np.int64), model_digest(base))
+        return self.device.commit(announcement, update, base=base, previous=previous)
+
+    def seal(self, announcement: bytes, encryption_key: bytes) -> bytes:
+        if self._is_cheating:
+            stolen = self._somebody_elses_proof(Announced.decode(announcement).body)
+            if stolen:
+                self.device._current().proof = stolen
+        return super().seal(announcement, encryption_key)
+
+    def _somebody_elses_proof(self, body: Announcement) -> bytes:
+        """Reads a sealed update that is on the transport already and takes its proof."""
+        policy = self.device.agreement.policy.digest.hex()[:16]
+        channel = f"{policy}/round-{body.round}/attempt-{body.attempt}-{body.group}/sealed"
+        for message in self.transport.fetch(channel):
+            signed = Signed.decode(Reader(message, "zkfed/v1/sealed-update").bytes(), "seal", limit=1 << 16)
+            if signed.signer != self.device.public_key:
+                return Seal.decode(signed.body).proof
+        return b""
+
+
+class OtherCiphertext(Cheat):
+    """Proves one update and encrypts another: nobody can tell without decrypting it."""
+
+    name = "proves one update and encrypts another"
+
+    def cheat(self, announcement: bytes, *, base: npt.NDArray[np.int64], previous: bytes, round_number: int) -> bytes:
+        self._become(_OtherPlaintext)
+        return Client.join(self, announcement, base=base, previous=previous, round_number=round_number)
+
+
+CHEATS = (FalseClaim, NormTooLarge, ReplayedProof, OtherCiphertext)
