@@ -88,17 +88,6 @@ class Device:
         )
         return ModelUpdate(integers, model_digest(before))
 
-    def is_worth_proving(self, update: ModelUpdate, announcement: bytes, base: npt.NDArray[np.int64]) -> bool:
-        """Returns whether an update reaches the round's share; a device that does not sits out.
-
-        The decision is private and costs nothing; it is the device's own, not a check.
-        """
-        body = Announced.decode(announcement).body
-        policy = self.agreement.policy
-        terms = self.agreement.terms(base)
-        maximum = terms.loss_change_max(policy.millionths(body.round), policy.statement.base_loss_min)
-        return terms.loss_change(update.integers) <= maximum
-
     def commit(
         self, announcement: bytes, update: ModelUpdate, *, base: npt.NDArray[np.int64], previous: bytes
     ) -> bytes:
@@ -126,10 +115,7 @@ class Device:
         if update.base != model_digest(base):
             raise IntegrityError("the update changes another base model than the announced one")
         terms = agreement.terms(base)
-        maximum = terms.loss_change_max(
-            agreement.policy.millionths(announced.body.round), agreement.policy.statement.base_loss_min
-        )
-        terms.check_update(update.integers, squared_norm_max=agreement.squared_norm_max, loss_change_max=maximum)
+        self._check(terms, update, announced.body.round)
         blinder = secrets.randbits(384) % agreement.order
         point = agreement.generators.commit(update.integers, blinder)
         body = Commit(announced.digest, agreement.backend.encode(point), "S2")
@@ -183,7 +169,7 @@ class Device:
             raise PolicyError("the encryption key is not the announced one")
         if not current.proof:
             current.proof = self._prove(current)
-        ciphertext = encrypt(key, plaintext(current.update.integers, current.blinder)).to_bytes()
+        ciphertext = self._encrypt(key, current)
         sealed = Seal(
             current.commit.digest,
             announced.digest,
@@ -205,6 +191,17 @@ class Device:
         instance = agreement.improvement_instance(terms, current.first, self.public_key, current.point)
         private = {"update": current.update.integers, "gram": terms.gram, "gradient": terms.gradient}
         return self._prover.prove(instance, private, (current.blinder,)).encode(agreement.backend)
+
+    def _encrypt(self, key: PublicKey, current: _Round) -> bytes:
+        return encrypt(key, plaintext(current.update.integers, current.blinder)).to_bytes()
+
+    def _check(self, terms: PublicTerms, update: ModelUpdate, round_number: int) -> None:
+        """Says early, and by name, what proving would refuse."""
+        policy = self.agreement.policy
+        maximum = terms.loss_change_max(policy.millionths(round_number), policy.statement.base_loss_min)
+        terms.check_update(
+            update.integers, squared_norm_max=self.agreement.squared_norm_max, loss_change_max=maximum
+        )
 
     def _current(self) -> _Round:
         if self._round is None:
