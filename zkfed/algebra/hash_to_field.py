@@ -1,7 +1,7 @@
 """Hashing to the scalar field: RFC 9380 sections 5.2 and 5.3.1 with SHA-256.
 
-    hash_to_field(msg, count) = expand_message_xmd(msg, domain, 48 count) in parts of 48 bytes,
-    each reduced modulo r: uniform up to 2^-128
+hash_to_field(msg, count) = expand_message_xmd(msg, domain, 48 count) in parts of 48 bytes,
+each reduced modulo r: uniform up to 2^-128
 """
 
 from __future__ import annotations

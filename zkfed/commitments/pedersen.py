@@ -20,20 +20,11 @@ import numpy as np
 from zkfed.algebra.backend import Backend, Points
 from zkfed.algebra.field import Ints, as_ints, to_limbs
 from zkfed.errors import CommitmentMismatch
+from zkfed.fixedpoint import LANE_BITS, LANES, pack_lanes
 
-__all__ = ["LANES", "LANE_BITS", "Generators", "generators", "pack"]
+__all__ = ["COORDINATE_MAX", "Generators", "generators"]
 
-LANES = 7
-LANE_BITS = 32
 COORDINATE_MAX = 1 << (LANE_BITS - 1)
-
-
-def pack(values: Sequence[int] | Ints) -> list[int]:
-    """Returns the signed lane scalars L_j of integer coordinates."""
-    flat = as_ints(np.asarray(values, dtype=object)).tolist()
-    return [
-        sum(v << (LANE_BITS * lane) for lane, v in enumerate(flat[j : j + LANES])) for j in range(0, len(flat), LANES)
-    ]
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ class Generators:
             raise ValueError(f"{len(flat)} coordinates, the generators are for {self.count}")
         if any(not -COORDINATE_MAX <= v < COORDINATE_MAX for v in flat.tolist()) or not 0 <= blinder < order:
             raise ValueError("a coordinate or the blinder is outside its range")
-        scalars = to_limbs([v % order for v in pack(flat)] + [blinder])
+        scalars = to_limbs([v % order for v in pack_lanes(flat)] + [blinder])
         return self.backend.msm(self.backend.concat("G1", [self.lanes, self.blinder]), scalars)
 
     def open(self, commitment: Points, values: Sequence[int] | Ints, blinder: int) -> None:

@@ -22,7 +22,8 @@ import numpy as np
 from zkfed.algebra.backend import Backend, Points, use
 from zkfed.algebra.curve import Curve
 from zkfed.algebra.field import Ints, batch_inverse, powers, to_limbs
-from zkfed.commitments.pedersen import LANE_BITS, LANES, generators
+from zkfed.commitments.pedersen import generators
+from zkfed.fixedpoint import LANE_BITS, LANES
 from zkfed.groth16.keys import DEVELOPMENT, ProvingKey, VerifyingKey, refuse
 from zkfed.r1cs.system import LinkSpec, SparseMatrix, System
 

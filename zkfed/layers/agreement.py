@@ -20,7 +20,7 @@ from zkfed.commitments.pedersen import Generators, generators
 from zkfed.dp.noise import NoiseScale, calibrate, noise_norm_bound
 from zkfed.encoding import Reader, Writer, digest
 from zkfed.errors import DecodeError, KeyRefused, NotAuthorised, PolicyError, Replay
-from zkfed.fixedpoint import norm_bound
+from zkfed.fixedpoint import LIMBS, blinder_limbs, norm_bound
 from zkfed.groth16.keys import DEVELOPMENT, VerifyingKey
 from zkfed.groth16.proof import Instance, Proof
 from zkfed.groth16.verify import verify
@@ -33,16 +33,12 @@ from zkfed.updates.messages import MESSAGE_BYTES_MAX, Announcement, Commit, Offe
 from zkfed.updates.signing import Signed
 from zkfed.updates.update import model_digest
 
-__all__ = ["BLINDER_LIMBS", "Agreement", "Announced", "draw_groups", "plaintext"]
-
-BLINDER_LIMBS = 16
-"""rho travels beside D as 16 limbs of 16 bits."""
+__all__ = ["Agreement", "Announced", "draw_groups", "plaintext"]
 
 
 def plaintext(values: npt.NDArray[np.int64], blinder: int) -> npt.NDArray[np.int64]:
     """Returns what is encrypted: the integers, then rho as 16 limbs of 16 bits."""
-    limbs = [(blinder >> (16 * i)) & 0xFFFF for i in range(BLINDER_LIMBS)]
-    return np.concatenate([values, np.array(limbs, np.int64)])
+    return np.concatenate([values, np.array(blinder_limbs(blinder), np.int64)])
 
 
 def draw_groups(nonce: bytes, members: tuple[bytes, ...], *, smallest: int, groups: int) -> list[tuple[bytes, ...]]:
@@ -166,7 +162,7 @@ class Agreement:
     @property
     def slots(self) -> int:
         """Integers in one plaintext: D and the limbs of rho."""
-        return self.policy.model.parameters + BLINDER_LIMBS
+        return self.policy.model.parameters + LIMBS
 
     @cached_property
     def generators(self) -> Generators:

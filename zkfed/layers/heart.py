@@ -199,9 +199,7 @@ class Device:
         """Says early, and by name, what proving would refuse."""
         policy = self.agreement.policy
         maximum = terms.loss_change_max(policy.millionths(round_number), policy.statement.base_loss_min)
-        terms.check_update(
-            update.integers, squared_norm_max=self.agreement.squared_norm_max, loss_change_max=maximum
-        )
+        terms.check_update(update.integers, squared_norm_max=self.agreement.squared_norm_max, loss_change_max=maximum)
 
     def _current(self) -> _Round:
         if self._round is None:

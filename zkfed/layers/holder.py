@@ -29,10 +29,11 @@ from zkfed.errors import (
     StoreFault,
     ZkfedError,
 )
+from zkfed.fixedpoint import LIMBS, blinder_from_limbs
 from zkfed.groth16.prove import Prover
 from zkfed.he.encrypt import Ciphertext
 from zkfed.he.keys import SecretKey
-from zkfed.layers.agreement import BLINDER_LIMBS, Agreement, Announced
+from zkfed.layers.agreement import Agreement, Announced
 from zkfed.layers.noise import NoiseVector, prove_noise
 from zkfed.updates.messages import (
     MESSAGE_BYTES_MAX,
@@ -212,9 +213,8 @@ class KeyHolder:
 
     def _decrypt(self, attempt: _Attempt, ciphertext: Ciphertext) -> tuple[npt.NDArray[np.int64], int]:
         plain = attempt.secret.decrypt(ciphertext)
-        sums, limbs = plain[:-BLINDER_LIMBS], plain[-BLINDER_LIMBS:].tolist()
-        blinder = sum(int(v) << (16 * i) for i, v in enumerate(limbs)) + attempt.noise.blinder
-        return sums + attempt.noise.values, blinder % self.agreement.order
+        blinder = blinder_from_limbs(plain[-LIMBS:].tolist(), self.agreement.order) + attempt.noise.blinder
+        return plain[:-LIMBS] + attempt.noise.values, blinder % self.agreement.order
 
     def _gate(
         self, announced: Announced, commits: tuple[bytes, ...], sums: npt.NDArray[np.int64], blinder: int

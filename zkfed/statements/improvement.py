@@ -25,6 +25,7 @@ from zkfed.algebra.curve import CURVES, Curve
 from zkfed.algebra.field import Ints, as_ints
 from zkfed.encoding import digest
 from zkfed.errors import DecodeError, ProofInvalid, UnsatisfiedConstraint
+from zkfed.fixedpoint import quantise_features, quantise_targets
 from zkfed.gadgets.compare import at_most
 from zkfed.gadgets.lookup import best_limb_bits
 from zkfed.gadgets.loss import declare_forms
@@ -65,19 +66,13 @@ class Benchmark:
         Raises:
             ValueError: Shape, range, NaN or infinity do not fit.
         """
-        x, y = np.asarray(features), np.asarray(labels)
-        if x.ndim != 2 or x.shape[1] != model.features or len(x) == 0:
-            raise ValueError(f"features of shape {x.shape}, expected (rows, {model.features})")
-        if y.shape != (len(x),):
-            raise ValueError(f"labels of shape {y.shape}, expected ({len(x)},)")
-        if not np.issubdtype(x.dtype, np.integer):
-            if not np.isfinite(x).all() or np.abs(x).max() > 1:
-                raise ValueError("features hold NaN, infinity or values outside [-1, 1]; scale them first")
-            x = np.rint(x * FEATURE_LIMIT)
-        elif np.abs(x).max() > FEATURE_LIMIT:
-            raise ValueError(f"integer features outside [-{FEATURE_LIMIT}, {FEATURE_LIMIT}]")
-        rows = np.concatenate([x.astype(np.int64), np.full((len(x), 1), FEATURE_LIMIT, np.int64)], axis=1)
-        return cls(rows, _targets(model, y))
+        x = quantise_features(features)
+        if x.shape[1] != model.inputs:
+            raise ValueError(f"rows of {x.shape[1] - 1} features, the model has {model.features}")
+        targets = quantise_targets(labels, classes=model.classes, fraction_bits=model.fraction_bits)
+        if targets.shape != (len(x), model.outputs):
+            raise ValueError(f"{len(targets)} labels for {len(x)} rows")
+        return cls(x, targets)
 
     @property
     def digest(self) -> bytes:
@@ -97,20 +92,6 @@ class Benchmark:
             raise DecodeError(f"benchmark of shape {x.shape} and {t.shape}, expected {rows} rows of the model's shape")
         if np.abs(x).max() > FEATURE_LIMIT or (x[:, -1] != FEATURE_LIMIT).any() or np.abs(t).max() > limit:
             raise DecodeError("benchmark: a feature, the bias column or a target is outside its range")
-
-
-def _targets(model: LinearModel, labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    one = FEATURE_LIMIT << model.fraction_bits
-    if model.classes == 1:
-        values = labels.astype(np.float64)
-        if not np.isfinite(values).all() or np.abs(values).max() > 1:
-            raise ValueError("regression targets hold NaN, infinity or values outside [-1, 1]; scale them first")
-        return np.rint(values[:, None] * one).astype(np.int64)
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= model.classes:
-        raise ValueError(f"labels are not class numbers in [0, {model.classes})")
-    if model.classes == 2:
-        return np.asarray(np.where(labels[:, None] == 1, one, -one), dtype=np.int64)
-    return np.asarray(np.where(labels[:, None] == np.arange(model.classes), one, 0), dtype=np.int64)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from zkfed.algebra.curve import CURVES
 from zkfed.algebra.field import Ints
-from zkfed.commitments.pedersen import LANE_BITS, LANES
+from zkfed.fixedpoint import LANE_BITS, LANES
 from zkfed.gadgets.compare import at_most
 from zkfed.gadgets.lookup import RangeTable, best_limb_bits
 from zkfed.gadgets.loss import squared_norm
