@@ -152,7 +152,8 @@ class RoundPolicy:
             that `schedule` does not name.
         clip_norm: C, the L2 norm to which an update is clipped, in model units.
         epsilon: Privacy loss of one release, for `delta`.
-        delta: Of one release.
+        delta: Of one release, and of the whole lifetime.
+        epsilon_max: The most that all rounds together may spend, for `delta`.
         min_clients: k_min, the fewest updates that may be summed and opened.
         max_clients: N, the most; enters the lanes and the exactness of decryption.
         schedule: at_least of round 1, 2, ...; the last one serves all later rounds.
@@ -178,6 +179,7 @@ class RoundPolicy:
     schedule: tuple[Any, ...] = ()
     attempts: int = 2
     groups: int = 3
+    epsilon_max: float = 16.0
     server_rate: float = 1.0
     scheme: str = "ckks"
     curve: str = "bls12-381"
@@ -189,7 +191,7 @@ class RoundPolicy:
         if not isinstance(self.statement, Improvement):
             raise PolicyError(f"RoundPolicy.statement is a {type(self.statement).__name__}, expected Improvement")
         for name, low, high in (
-            ("clip_norm", 0, 1 << 15), ("epsilon", 0, 100), ("delta", 0, 0.1), ("server_rate", 0, 1 << 20)
+            ("clip_norm", 0, 1 << 15), ("epsilon", 0, 100), ("delta", 0, 0.1), ("server_rate", 0, 1 << 20), ("epsilon_max", 0, 1000)
         ):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -240,7 +242,7 @@ class RoundPolicy:
 
     def encode(self) -> bytes:
         w = Writer("zkfed/v1/policy").bytes(self.statement.encode())
-        for number in (self.clip_norm, self.epsilon, self.delta, self.server_rate):
+        for number in (self.clip_norm, self.epsilon, self.delta, self.server_rate, self.epsilon_max):
             w.text(float(number).hex())
         w.u64(self.min_clients).u64(self.max_clients).u64(self.attempts).u64(self.groups)
         w.list([int(x * SHARE_SCALE).to_bytes(8, "big") for x in self.schedule])
@@ -252,7 +254,7 @@ class RoundPolicy:
         """Reads a policy; raises DecodeError or PolicyError."""
         r = Reader(data, "zkfed/v1/policy", limit=1 << 16)
         statement = Improvement.decode(r.bytes(limit=4096))
-        clip, epsilon, delta, rate = (_number(r.text(limit=32)) for _ in range(4))
+        clip, epsilon, delta, rate, epsilon_max = (_number(r.text(limit=32)) for _ in range(5))
         least, most, attempts, groups = (r.u64() for _ in range(4))
         shares = r.list(1 << 10, exact=8)
         schedule = tuple(Fraction(int.from_bytes(x, "big"), SHARE_SCALE) for x in shares)
@@ -260,8 +262,8 @@ class RoundPolicy:
         adder, holder = r.bytes(limit=32), r.bytes(limit=32)
         r.finish()
         out = cls(
-            statement, clip, epsilon, delta, least, most, schedule, attempts, groups, rate, scheme, curve, setup,
-            adder, holder,
+            statement, clip, epsilon, delta, least, most, schedule, attempts, groups, epsilon_max, rate, scheme,
+            curve, setup, adder, holder,
         )  # fmt: skip
         if out.encode() != data:
             raise DecodeError("policy: not the canonical encoding")

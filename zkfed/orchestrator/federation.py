@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkfed.dp.accounting import Spending, predicted_noise_signal
+from zkfed.dp.accounting import Spending, guarantee_line, predicted_noise_signal
 from zkfed.errors import PolicyError, ZkfedError
 from zkfed.groth16.keys import ProvingKey
 from zkfed.groth16.prove import Prover
@@ -136,13 +136,18 @@ class Federation:
             for i, (key, shard) in enumerate(zip(signing, shards, strict=True))
         ]
         self.transcript = Transcript(self.agreement, self.base)
-        self.spending = Spending(self.agreement.noise_scale, delta=policy.delta)
+        self.spending = Spending(self.agreement.noise_scale, delta=policy.delta, epsilon_max=policy.epsilon_max)
+        self.sealed_bytes = 0
         self._workers = options.workers
 
     @property
     def model(self) -> npt.NDArray[np.float64]:
         """The weights of the latest release, as floats."""
         return self.base / float(1 << self.agreement.policy.model.fraction_bits)
+
+    def guarantee(self) -> str:
+        """Returns the privacy guarantee of everything released so far, in one paragraph."""
+        return guarantee_line(self.agreement.policy, self.spending, self.agreement.noise_scale)
 
     def index_of(self, client: str) -> int | None:
         """Returns the number of the device with a key (hex), None if there is none."""
@@ -177,6 +182,8 @@ class Federation:
                 if attempt > 1:
                     announced = self._announce(state, attempt=attempt, group=group, members=members)
                 yield from self._run_attempt(state, announced, members, failed)
+            if failed and len(failed) == len(groups):
+                self.spending.fail_attempt(attempt)
             groups = [
                 g
                 for outcome, nonce in failed
@@ -291,7 +298,7 @@ class Federation:
         listed = Aggregation.decode(signed.body).members
         if state.first is None:
             raise PolicyError("no first announcement")
-        self.spending.charge_attempt()
+        self.spending.charge_attempt(body.attempt)
         outcome = self._holder.open(
             aggregation, ciphertext, tuple(state.commits[m][1] for m in listed), first=state.first.digest
         )
@@ -319,6 +326,7 @@ class Federation:
         with ThreadPoolExecutor(self._workers) as pool:
             for done, message in enumerate(pool.map(seal, clients), 1):
                 self.transport.publish(channel, message)
+                self.sealed_bytes = len(message)
                 yield Progress(state.number, "seal", done, len(clients), body.attempt, body.group)
         self._timed(state, "seal", start)
         start = time.perf_counter()
