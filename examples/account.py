@@ -43,7 +43,7 @@ class Account:
     honest_total: int = 0
     ciphertext_bytes: int = 0
     epsilon: float = 0.0
-    _updates: dict[bytes, npt.NDArray[np.int64]] = field(default_factory=dict, repr=False)
+    members: list[set[int]] = field(default_factory=list)
     _refused: list[dict[str, Any]] = field(default_factory=list)
     _clients: dict[str, Client] = field(default_factory=dict, repr=False)
     _base: npt.NDArray[np.int64] | None = None
@@ -111,7 +111,8 @@ class Account:
             current = self._clients[signed.signer.hex()].device._round
             if current is not None and Commit.decode(signed.body).commitment:
                 update_of[signed.digest] = current.update.integers
-        error, clients, exact = 0.0, 0, []
+        error, clients, exact, released = 0.0, 0, [], set[int]()
+        signer_of = {s.digest: s.signer.hex() for s in by_commit}
         for attempt in record.attempts:
             kind, outcome = outcome_of(attempt)
             if kind != "release" or outcome is None:
@@ -121,7 +122,9 @@ class Account:
             truth = np.sum([update_of[m] for m in members], axis=0)
             error += float(np.sum((decode_ints(Release.decode(outcome.body).sums) - truth).astype(float) ** 2))
             clients += len(members)
+            released |= {i for m in members if (i := federation.index_of(signer_of[m])) is not None}
             exact.append((truth, len(members)))
+        self.members.append(released)
         base = self._base if self._base is not None else federation.base
         model = apply_releases(self.policy, base, exact)
         if not clients:

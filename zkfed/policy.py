@@ -191,7 +191,8 @@ class RoundPolicy:
         if not isinstance(self.statement, Improvement):
             raise PolicyError(f"RoundPolicy.statement is a {type(self.statement).__name__}, expected Improvement")
         for name, low, high in (
-            ("clip_norm", 0, 1 << 15), ("epsilon", 0, 100), ("delta", 0, 0.1), ("server_rate", 0, 1 << 20), ("epsilon_max", 0, 1000)
+            ("clip_norm", 0, 1 << 15), ("epsilon", 0, 100), ("delta", 0, 0.1), ("server_rate", 0, 1 << 20),
+            ("epsilon_max", 0, 1000),
         ):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -98,6 +98,7 @@ class Benchmark:
 class _Bounds:
     """Worst cases of everything that is computed from public data."""
 
+    gradient: int
     change: int
     loss: int
 
@@ -111,7 +112,7 @@ class _Bounds:
             2 * rows * FEATURE_LIMIT * residual,
         )
         change = model.parameters * half * (model.inputs * gram * half + offset)
-        return cls(change, rows * model.outputs * residual**2)
+        return cls(model.inputs * gram * half + offset, change, rows * model.outputs * residual**2)
 
 
 @functools.lru_cache(maxsize=32)
@@ -174,10 +175,17 @@ class PublicTerms:
             raise DecodeError(f"base model of shape {w0.shape}, expected {(model.inputs, model.outputs)}")
         if any(type(v) is not int or abs(v) >= 1 << model.weight_bits for v in w0.ravel().tolist()):
             raise DecodeError(f"base model: a weight is no integer below 2^{model.weight_bits}")
-        x, t = as_ints(benchmark.features), as_ints(benchmark.targets)
-        residual = x @ w0 - t
-        loss = int((residual * residual).sum())
-        return cls(model, w0, x.T @ x, 2 * (x.T @ residual), loss, benchmark.digest)
+        x, t, weights = benchmark.features, benchmark.targets, w0
+        if _Bounds.of(model, rows).gradient < 1 << 62:
+            weights = w0.astype(np.int64)
+        else:
+            # Too wide for machine integers: the same sums over Python's.
+            x, t = as_ints(x), as_ints(t)
+        residual = x @ weights - t
+        exact = as_ints(residual)
+        loss = int((exact * exact).sum())
+        gradient = as_ints(2 * (x.T @ residual))
+        return cls(model, w0, as_ints(x.T @ x), gradient, loss, benchmark.digest)
 
     def loss_change_max(self, millionths: int, base_loss_min: int) -> int:
         """Returns M = floor((S - X) L0 / S) - L0, after checking 0 < L_min <= L0.
