@@ -218,17 +218,19 @@ def guarantee_line(policy: RoundPolicy, spending: Spending, scale: NoiseScale) -
     """
     view, seen = spending.view("holder"), spending.view("adder")
     charged = (scale.sensitivity / (1 << policy.model.fraction_bits)) / policy.clip_norm
+    lifetime = (
+        f"({view.epsilon:.4g}, {view.delta:.1g}) towards the key holder, ({seen.epsilon:.4g}, {seen.delta:.1g}) "
+        f"towards everybody else (zCDP, rho {float(view.rho):.4g})"
+    )
     facts = [
         "user-level (one enrolled key), zero-out adjacency (membership is public)",
         "replacing an update instead of zeroing it costs twice the sensitivity",
         f"one attempt: ({scale.epsilon:.4g}, {scale.delta:.1g})",
-        f"all {view.attempts} attempts of {spending.rounds} rounds so far (zCDP, rho {float(view.rho):.4g}): "
-        + f"({view.epsilon:.4g}, {view.delta:.1g}) towards the key holder, "
-        + f"({seen.epsilon:.4g}, {seen.delta:.1g}) towards everybody else",
+        f"all {view.attempts} attempts of {spending.rounds} rounds so far: {lifetime}",
         "a key may take part in every round",
         f"clip C = {policy.clip_norm:.4g}, charged with rounding as {charged:.5g} C",
-        "the adders and the key holder each drew integer Gaussian noise, one of the two is charged: "
-        + f"sigma {scale.sigma / scale.sensitivity:.4g} times the charged clip",
+        "the adders and the key holder each drew integer Gaussian noise, one of the two is charged",
+        f"sigma {scale.sigma / scale.sensitivity:.4g} times the charged clip",
         "not against the key holder together with the adders, or with anyone who sees a client's ciphertext",
         "conditional on the accepted set",
         "computational",
