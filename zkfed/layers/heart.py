@@ -37,6 +37,7 @@ class _Round:
     point: Points = field(repr=False)
     commit: Signed = field(repr=False)
     proof: bytes = field(default=b"", repr=False)
+    sealed: dict[int, tuple[bytes, bytes]] = field(default_factory=dict, repr=False)
 
 
 class Device:
@@ -164,6 +165,12 @@ class Device:
             raise Replay("the announcement is another one than this device committed to")
         if body.attempt > 1 and (body.first != current.first.digest or current.commit.digest not in body.members):
             raise PolicyError("this device is no member of the announced attempt")
+        if body.attempt in current.sealed:
+            # A lost message is sent again as it was; a second group of one attempt would get a second sum.
+            digest_before, message = current.sealed[body.attempt]
+            if digest_before != announced.digest:
+                raise Replay(f"this device has sealed attempt {body.attempt} for another group")
+            return message
         key = PublicKey.from_bytes(encryption_key, agreement.encryption)
         if key.digest != body.encryption_key:
             raise PolicyError("the encryption key is not the announced one")
@@ -184,7 +191,9 @@ class Device:
             info=announced.digest,
             aad=current.commit.digest,
         )
-        return Writer("zkfed/v1/sealed-update").bytes(signed.encode()).bytes(outer).finish()
+        message = Writer("zkfed/v1/sealed-update").bytes(signed.encode()).bytes(outer).finish()
+        current.sealed[body.attempt] = (announced.digest, message)
+        return message
 
     def _prove(self, current: _Round) -> bytes:
         agreement, terms = self.agreement, current.terms

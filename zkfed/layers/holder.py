@@ -27,13 +27,12 @@ from zkfed.errors import (
     PolicyError,
     Replay,
     StoreFault,
-    ZkfedError,
 )
 from zkfed.fixedpoint import LIMBS, blinder_from_limbs
 from zkfed.groth16.prove import Prover
 from zkfed.he.encrypt import Ciphertext
 from zkfed.he.keys import SecretKey
-from zkfed.layers.agreement import Agreement, Announced
+from zkfed.layers.agreement import Agreement, Announced, draw_groups
 from zkfed.layers.noise import NoiseVector, prove_noise
 from zkfed.updates.messages import (
     MESSAGE_BYTES_MAX,
@@ -85,6 +84,9 @@ class KeyHolder:
         self.base, self.previous = base, bytes(32)
         self._journal = journal
         self._opened: set[bytes] = _read_journal(journal)
+        self._round, self._first = 1, bytes(32)
+        self._groups: dict[int, list[tuple[bytes, ...]]] = {1: [()]}
+        self._offered: set[tuple[int, int]] = set()
         self._attempts: dict[bytes, _Attempt] = {}
 
     def __repr__(self) -> str:
@@ -93,10 +95,23 @@ class KeyHolder:
     def offer(self, round_number: int, attempt: int, group: int = 0) -> tuple[bytes, bytes]:
         """Makes the key and noise of one attempt.
 
+        A round has one attempt 1; a later attempt has exactly the groups that this party's
+        nonces drew from the sums that failed. Otherwise G could have overlapping sums opened.
+
         Returns:
             The signed `Offer` and the public encryption key.
+
+        Raises:
+            PolicyError: Another round is open, or this attempt or group is not due.
+            Replay: It was offered before.
         """
         agreement = self.agreement
+        if round_number != self._round or attempt > agreement.policy.attempts:
+            raise PolicyError(f"round {self._round} is open, not attempt {attempt} of round {round_number}")
+        if not 0 <= group < len(self._groups.get(attempt, [])):
+            raise PolicyError(f"attempt {attempt} has no group {group}")
+        if (attempt, group) in self._offered:
+            raise Replay(f"attempt {attempt}, group {group} was offered before")
         secret = SecretKey.generate(agreement.encryption)
         noise = NoiseVector.draw(agreement)
         public = secret.public
@@ -114,6 +129,7 @@ class KeyHolder:
         proof = prove_noise(agreement, self._noise_prover, draft, role="holder", noise=noise)
         offer = Offer(draft.policy, round_number, attempt, group, self.previous, public.digest, commitment, proof)
         self._attempts[public.digest] = _Attempt(offer, secret, noise)
+        self._offered.add((attempt, group))
         return self._key.sign("offer", offer.encode()).encode(), public.to_bytes()
 
     def countersign(self, announcement: bytes) -> bytes:
@@ -138,10 +154,19 @@ class KeyHolder:
         same = (body.round, body.attempt, body.group, body.holder_commitment, body.holder_proof)
         if same != (offer.round, offer.attempt, offer.group, offer.commitment, offer.noise_proof):
             raise PolicyError("the announcement does not repeat the offer")
+        if body.members != self._groups[body.attempt][body.group] or body.first != self._first:
+            raise PolicyError("the announcement's members or first attempt are not the ones of this round")
         self.agreement.check_body(body, base=self.base, previous=self.previous)
         announced = Announced(body, signed, self._key.sign("announcement-holder", signed.body))
         attempt.announced = announced
+        if body.attempt == 1:
+            self._first = announced.digest
         return announced.encode()
+
+    def _allow_groups(self, attempt: int, nonce: bytes, members: tuple[bytes, ...]) -> None:
+        policy = self.agreement.policy
+        drawn = draw_groups(nonce, members, smallest=policy.min_clients, groups=policy.groups)
+        self._groups.setdefault(attempt + 1, []).extend(drawn)
 
     def open(self, aggregation: bytes, ciphertext: bytes, commits: tuple[bytes, ...], *, first: bytes) -> bytes:
         """Decrypts one aggregate and releases it if, and only if, the opening equation holds.
@@ -171,9 +196,9 @@ class KeyHolder:
             aggregation_digest = digest("zkfed/v1/aggregation-digest", body.encode())
             release = Release(announced.digest, aggregation_digest, encode_ints(sums), blinder.to_bytes(32, "big"))
             return self._key.sign("release", release.encode()).encode()
-        except ZkfedError:
-            # One word for the whole vector: which slot or check failed would be an oracle.
+        except Exception:  # noqa: BLE001 - one word, whatever broke: slot, check or error kind is an oracle
             failure = Failure(announced.digest, secrets.token_bytes(32))
+            self._allow_groups(announced.body.attempt, failure.nonce, body.members)
             return self._key.sign("failure", failure.encode()).encode()
         finally:
             attempt.secret.erase()
@@ -248,6 +273,8 @@ class KeyHolder:
         for attempt in self._attempts.values():
             attempt.secret.erase()
         self._attempts.clear()
+        self._round, self._first = self._round + 1, bytes(32)
+        self._groups, self._offered = {1: [()]}, set()
         self.base, self.previous = np.asarray(base, dtype=np.int64), record
 
 
