@@ -56,6 +56,8 @@ class Points:
 class Backend(Protocol):
     """Vector operations on one curve. Lengths that do not fit are a ValueError."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def name(self) -> str: ...
 

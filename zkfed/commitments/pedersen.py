@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -83,18 +82,13 @@ class Generators:
         return self.backend.scale(self.backend.take(self.lanes, index // LANES), shifts)
 
 
+@functools.lru_cache(maxsize=64)
 def generators(backend: Backend, use: str, count: int) -> Generators:
     """Returns the generators of `use` for `count` coordinates; equal for everybody.
 
     Domain "zkfed/v1/generator/{use}", message the index as 8 bytes big-endian; the blinder
     has the domain "zkfed/v1/generator/H-{use}" and index 0.
     """
-    # A backend is one object per curve, so the cache holds one entry for each use and count.
-    return _generators(backend, use, count)
-
-
-@functools.lru_cache(maxsize=64)
-def _generators(backend: Any, use: str, count: int) -> Generators:
     lanes = -(-count // LANES)
     indices = [j.to_bytes(8, "big") for j in range(lanes)]
     return Generators(

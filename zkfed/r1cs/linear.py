@@ -124,7 +124,7 @@ class Linear:
         return self + (-other if isinstance(other, Linear) else constant(-np.asarray(other, dtype=object)))
 
     def __rsub__(self, other: Any) -> Linear:
-        return -self + other
+        return (-self).__add__(other)
 
     __radd__ = __add__
     __rmul__ = __mul__
