@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from zkfed.layers.transcript import Transcript
     from zkfed.local import LocalFederation
     from zkfed.orchestrator.client import Client, Shard
+    from zkfed.orchestrator.events import Progress
     from zkfed.policy import Improvement, LinearModel, RoundPolicy
     from zkfed.statements.improvement import Benchmark
     from zkfed.statements.keys import Claim, Keys, Verifier, development_setup
@@ -44,6 +45,7 @@ _HOME = {
     "Keys": "zkfed.statements.keys",
     "LinearModel": "zkfed.policy",
     "LocalFederation": "zkfed.local",
+    "Progress": "zkfed.orchestrator.events",
     "RoundPolicy": "zkfed.policy",
     "Shard": "zkfed.orchestrator.client",
     "Transcript": "zkfed.layers.transcript",
@@ -67,6 +69,7 @@ __all__ = [
     "Keys",
     "LinearModel",
     "LocalFederation",
+    "Progress",
     "RoundPolicy",
     "Shard",
     "Transcript",

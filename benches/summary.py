@@ -1,0 +1,68 @@
+"""Turns pytest-benchmark's JSON into build/bench.json: medians, targets, ratios to peers.
+
+python -m benches.summary build/bench-raw.json build/bench.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+# Issue "One federated round on real data", section Reach; seconds, bytes, constraints.
+TARGETS = {
+    "prove_s": 1.5, "verify_s": 0.015, "proof_bytes": 500, "constraints": 5000, "seal_s": 2.0, "check_s": 0.020,
+    "opening_check_s": 0.060, "import_s": 0.3, "build_and_witness_share": 0.25,
+}  # fmt: skip
+RATIOS = {
+    "msm 4096 full, ours / bare wheel": ("test_msm_4096_zkfed[full]", "test_msm_4096_bare_wheel[full]"),
+    "msm 4096 16-bit, ours / bare wheel": ("test_msm_4096_zkfed[16-bit]", "test_msm_4096_bare_wheel[16-bit]"),
+    "msm 4096 signed, ours / bare wheel": (
+        "test_msm_4096_zkfed[signed-16-bit]", "test_msm_4096_bare_wheel[signed-16-bit]",
+    ),
+}  # fmt: skip
+
+
+def summarise(raw: dict[str, Any]) -> dict[str, Any]:
+    """Returns medians by name, the named figures beside their targets, and the ratios."""
+    medians = {b["name"]: b["stats"]["median"] for b in raw["benchmarks"]}
+    info = {b["name"]: b.get("extra_info", {}) for b in raw["benchmarks"]}
+    prove = medians["test_prove"]
+    figures = {
+        "prove_s": prove,
+        "verify_s": medians["test_verify"],
+        "proof_bytes": info["test_prove"]["proof_bytes"],
+        "constraints": info["test_prove"]["constraints"],
+        "seal_s": medians["test_seal"],
+        "check_s": medians["test_check"],
+        "opening_check_s": medians["test_opening_check"],
+        "import_s": info["test_import"]["import_s"],
+        "build_and_witness_share": (medians["test_build_circuit"] + medians["test_witness"]) / prove,
+        "verify_one_in_a_batch_of_20_s": medians["test_verify_batch_of_20"] / 20,
+        "setup_s": medians["test_setup"],
+        "sealed_bytes": info["test_seal"]["sealed_bytes"],
+    }
+    return {
+        "machine": {k: raw["machine_info"].get(k) for k in ("cpu", "machine", "python_version", "system")},
+        "figures": figures,
+        "targets": TARGETS,
+        "ratios": {name: medians[a] / medians[b] for name, (a, b) in RATIOS.items() if a in medians and b in medians},
+        "medians_s": medians,
+    }
+
+
+def main(source: str, target: str) -> None:
+    """Writes the summary and prints it."""
+    summary = summarise(json.loads(Path(source).read_text()))
+    Path(target).write_text(json.dumps(summary, indent=2) + "\n")
+    for name, value in summary["figures"].items():
+        limit = TARGETS.get(name)
+        verdict = "" if limit is None else f"   target {limit:g}   {'met' if value <= limit else 'MISSED'}"
+        print(f"{name:32} {value:12.4g}{verdict}")
+    for name, value in summary["ratios"].items():
+        print(f"{name:40} {value:.2f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,93 @@
+"""What a person sees while the demo runs and when it has ended (rich, in the extra `demo`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from examples.account import Account
+from zkfed.orchestrator import events
+
+__all__ = ["Screen", "print_account"]
+
+console = Console(width=118)
+
+
+class Screen:
+    """Shows a bar for the stage that runs and keeps a line for everything that matters."""
+
+    def __enter__(self) -> Screen:
+        self._progress = Progress(
+            SpinnerColumn(), TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), console=console, transient=True,
+        )  # fmt: skip
+        self._progress.start()
+        self._task = self._progress.add_task("starting", total=None)
+        self._stage = ""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Prints a line above the bar."""
+        self._progress.console.print(text, highlight=False)
+
+    def show(self, event: events.Event) -> None:
+        """Shows one event."""
+        if isinstance(event, events.Progress):
+            stage = f"round {event.round} · {event.stage}" + (f" · attempt {event.attempt}" if event.attempt > 1 else "")
+            if stage != self._stage:
+                self._progress.reset(self._task, total=event.total, description=stage)
+                self._stage = stage
+            self._progress.update(self._task, completed=event.done)
+            return
+        style = {
+            events.Refused: "yellow", events.AttemptFailed: "red", events.Released: "green",
+            events.RoundAbandoned: "red", events.RoundStarted: "bold",
+        }.get(type(event), "")  # fmt: skip
+        self._progress.console.print(str(event), style=style, highlight=False)
+
+
+def print_account(report: dict[str, Any], account: Account, out: Path) -> None:
+    """Prints the account of a run as tables."""
+    console.rule("what happened")
+    rounds = Table("round", "accepted", "refused", "attempts", "needed", "noise/signal", "accuracy", "without noise")
+    for number, (row, seen) in enumerate(zip(report["rounds"], report["accuracy_by_round"], strict=True), 1):
+        observed, predicted = row["noise_signal_observed"], row["noise_signal_predicted"]
+        ratio = "-" if observed is None else f"{observed:.2f} (predicted {predicted:.2f})"
+        rounds.add_row(
+            str(number), str(row["accepted"]), str(len(row["refused"])), str(row["attempts"]),
+            f"{row['at_least']:.1%}", ratio, f"{seen['released']:.1%}", f"{seen['exact']:.1%}",
+        )  # fmt: skip
+    console.print(rounds)
+    refused = Table("round", "device", "what it did", "code", "what the others said")
+    for number, row in enumerate(report["rounds"], 1):
+        for entry in row["refused"]:
+            refused.add_row(
+                str(number), str(entry["client"]), entry["cheat"] or "honest", entry["code"], entry["reason"]
+            )
+    console.print(refused)
+    a, s = report["accuracy"], report["seconds"]
+    console.print(
+        f"accuracy on held-out rows: base {a['base']:.1%}, released {a['released']:.1%}, "
+        f"last sum without noise {a['exact']:.1%}, centralised {a['centralised']:.1%}"
+    )
+    console.print(
+        f"proof: {report['constraints']} constraints, {report['proof_bytes']} bytes; sealed update "
+        f"{report['ciphertext_bytes']} bytes for {report['parameters']} parameters"
+    )
+    stages = ", ".join(f"{name} {value:.1f}" for name, value in s.items())
+    console.print(f"seconds on the {report['backend']} backend, all devices in this process: {stages}")
+    share = report["honest_refused"] / max(report["honest_total"], 1)
+    console.print(f"honest updates that did not reach the share: {report['honest_refused']} of "
+                  f"{report['honest_total']} ({share:.1%})")  # fmt: skip
+    console.rule("what it cost in privacy")
+    console.print(report["guarantee"])
+    if account.preset.default_epsilon_note:
+        console.print(account.preset.default_epsilon_note)
+    console.print(f"written: {out}/report.json, {out}/demo.png, {out}/transcript (python -m zkfed check {out}/transcript)")
