@@ -59,9 +59,14 @@ class RangeTable:
         looked up a second time, shifted up, so that it has only the bits that are left.
 
         Raises:
-            ValueError: The range is too wide for the field, or the value could wrap.
+            ValueError: The range is too wide for the field, the value could wrap, or the
+                multiplicities are committed already.
         """
         builder, b = self.builder, self.limb_bits
+        if self._multiplicities is not None:
+            raise ValueError(f"{name}: nothing is looked up after RangeTable.commit")
+        # Callers justify bounds by this range at once; it holds only once `close` has been called.
+        builder.owe(self, "range table (RangeTable.commit and close)")
         if bits < 1 or bits + 2 > builder.curve.order.bit_length():
             raise ValueError(f"{name}: a range of {bits} bits does not fit the field")
         flat = value.reshape(value.size)
@@ -146,4 +151,5 @@ class RangeTable:
 
         quotient = builder.witness("table/quotients", (self.size,), quotients)
         builder.enforce("table/entries", quotient, entries, builder.operand(multiplicities))
+        builder.settle(self)
         builder.enforce("table/sum", inverse.sum() - quotient.sum(), constant(1), constant(0))

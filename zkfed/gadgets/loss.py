@@ -68,6 +68,7 @@ class QuadraticForms:
             return np.asarray((as_ints(exact + values.private["gradient"]) + g * d) % order, dtype=object)
 
         v = builder.witness("forms/gradient", update.shape, hint, segment=segment)
+        builder.owe(v.wires.tobytes(), "forms/gradient (public_product at a later challenge)")
         products = builder.product("forms/products", v, update)
         builder.enforce("forms/sum", self.norm, gamma, products.sum() - self.change)
         # The identity fixes both values modulo r to integers within the bounds below.

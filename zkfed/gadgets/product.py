@@ -89,4 +89,5 @@ def public_product(
     count = d.shape[0]
     if count > 1:
         total = total - builder.product(f"{name}/left-times-factor", rows_d[:-1], left.reshape(count)[:-1]).sum()
+    builder.settle(product.wires.tobytes())
     builder.enforce(f"{name}/equal", rows_d[count - 1], left.reshape(count)[count - 1], total)

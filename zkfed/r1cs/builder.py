@@ -107,6 +107,7 @@ class Builder:
         self._segments: list[_Segment] = []
         self._rows: list[tuple[str, Linear, Linear, Linear]] = []
         self._steps: list[Step] = []
+        self._owed: dict[object, str] = {}
         self.context = self.input("ctx")
 
     # -- wires ---------------------------------------------------------------------------
@@ -116,20 +117,31 @@ class Builder:
         return Linear.of_wires(np.arange(span.start, span.stop, dtype=np.int64).reshape(shape))
 
     def input(self, name: str, shape: tuple[int, ...] = (), *, bounds: Bounds = None) -> Linear:
-        """Declares public inputs: static before the first challenge, derived after it."""
-        if any(name == n for n, *_ in self._inputs):
-            raise ValueError(f"{self.name}: the input {name} is declared twice")
+        """Declares public inputs: static before the first challenge, derived after it.
+
+        Raises:
+            ValueError: The name is taken, or bounds are given for a derived input: no
+                verifier checks them.
+        """
+        self._refuse_taken(name)
+        if bounds is not None and self.stage:
+            raise ValueError(f"{self.name}: the derived input {name} has no bounds; only static inputs are checked")
         wires = self._new(shape, bounds)
         if self.stage == 0:
             self._table.fixed_at[wires.wires] = -1
         self._inputs.append((name, wires.wires, self.stage, False, bounds))
         return wires
 
+    def _refuse_taken(self, name: str) -> None:
+        if any(name == n for n, *_ in self._inputs):
+            raise ValueError(f"{self.name}: the input {name} is declared twice")
+
     def challenge(self, *names: str) -> tuple[Linear, ...]:
         """Ends the stage: its segments are committed, then these challenges are drawn."""
         self.stage += 1
         out = []
         for name in names:
+            self._refuse_taken(name)
             wires = self._new((), None)
             self._inputs.append((name, wires.wires, self.stage, True, None))
             out.append(wires)
@@ -137,6 +149,8 @@ class Builder:
 
     def segment(self, name: str, link: LinkSpec | None = None) -> str:
         """Declares a segment of the current stage, tied to an external commitment by `link`."""
+        if any(name == s.name for s in self._segments) or (link is not None and link.segment != name):
+            raise ValueError(f"{self.name}: the segment {name} is declared twice, or its link names another one")
         self._segments.append(_Segment(name, self.stage, link, []))
         return name
 
@@ -213,6 +227,8 @@ class Builder:
         if not np.array_equal(row_of[~is_one], np.arange(linear.size)) or (linear.coefficients[~is_one] != 1).any():
             raise ValueError(f"{self.name}: justify takes single wires plus a constant")
         table = self._table
+        if (table.claim[wires] < 0).any() or not table.is_bounded[wires].all():
+            raise ValueError(f"{self.name}: justify takes witnesses whose bounds are claimed and not yet proven")
         narrow = (table.low[wires] > proven[0] - offsets) | (table.high[wires] < proven[1] - offsets)
         if narrow.any():
             name = self._claims[int(table.claim[wires][narrow][0])]
@@ -231,14 +247,27 @@ class Builder:
             raise ValueError(f"{self.name}: wire {wire} is not committed before the challenge of stage {self.stage}")
         return linear
 
+    def owe(self, key: object, what: str) -> None:
+        """Records that `what` is used before its proof; `finish` refuses until `settle(key)`."""
+        self._owed[key] = what
+
+    def settle(self, key: object) -> None:
+        self._owed.pop(key, None)
+
     # -- constraints ---------------------------------------------------------------------
 
     def enforce(self, name: str, a: Linear, b: Linear, c: Linear) -> None:
-        """Adds the rows a o b = c, entry by entry (shapes broadcast)."""
+        """Adds the rows a o b = c, entry by entry (shapes broadcast).
+
+        Raises:
+            ValueError: A side, or the product of integer-typed sides, could wrap.
+        """
         shape = np.broadcast_shapes(a.shape, b.shape, c.shape)
         sides = [x.broadcast_to(shape) for x in (a, b, c)]
-        for side in sides:
-            self.bounds(side)
+        left, right, _ = (self.bounds(side) for side in sides)
+        if left is not None and right is not None:
+            corners = [p * q for p in left for q in right]
+            self.check_budget((min(corners), max(corners)))
         self._rows.append((name, sides[0], sides[1], sides[2]))
 
     def product(self, name: str, a: Linear, b: Linear, *, segment: str | None = None) -> Linear:
@@ -288,9 +317,11 @@ class Builder:
         """Returns the finished system, with masks, isolated rows and the final wire order.
 
         Raises:
-            ValueError: Claimed bounds are unproven, or a public or committed wire has a
-                zero column.
+            ValueError: Claimed bounds or owed proofs are missing, or a public or committed
+                wire has a zero column.
         """
+        if self._owed:
+            raise ValueError(f"{self.name}: never proven: {', '.join(self._owed.values())}")
         unproven = self._table.claim[: self._table.count]
         if (unproven >= 0).any():
             name = self._claims[int(unproven.max())]

@@ -8,6 +8,7 @@ public input or one mask and nothing else stand at the end (protocol.md section 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -60,7 +61,8 @@ class Input:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        # Not np.prod: a shape that was read may have a product above 2^63.
+        return math.prod(self.shape)
 
     @property
     def span(self) -> slice:
@@ -101,7 +103,7 @@ class Label:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ class Layout:
         """Reads a layout.
 
         Raises:
-            DecodeError: Not the canonical encoding of one.
+            DecodeError: Not the canonical encoding of one, or of none that `Builder` makes.
         """
         r = Reader(data, "zkfed/v1/layout", limit=1 << 20)
         name, version, curve_name = r.text(), r.u64(1 << 16), r.text()
@@ -176,7 +178,28 @@ class Layout:
         out = cls(name, version, CURVES[curve_name], circuit_digest, tuple(inputs), tuple(segments), tuple(links))
         if out.encode() != data:
             raise DecodeError("layout: not the canonical encoding")
+        out._check_form()
         return out
+
+    def _check_form(self) -> None:
+        """Refuses what no circuit has: a verifier must never meet an ambiguous name or an empty block."""
+        for kind, names in (("input", [i.name for i in self.inputs]), ("segment", [s.name for s in self.segments])):
+            if len(set(names)) != len(names):
+                raise DecodeError(f"layout: two of the {kind}s have the same name")
+        for parts in (self.inputs, self.segments):
+            stages = [part.stage for part in parts]
+            if stages != sorted(stages):
+                raise DecodeError("layout: the stages do not stand in order")
+        for i in self.inputs:
+            is_flat = i.shape == () or (len(i.shape) == 1 and i.size > 1)
+            is_bounded_well = i.bounds is None or (i.bounds[0] <= i.bounds[1] and i.stage == 0)
+            if not is_flat or not is_bounded_well or (i.is_challenge and i.stage == 0):
+                raise DecodeError(f"layout: the input {excerpt(i.name, 32)!r} has a form that no circuit has")
+        linked = [s.name for s in self.segments if s.is_linked]
+        if sorted(linked) != sorted(link.segment for link in self.links):
+            raise DecodeError("layout: links and linked segments differ")
+        if any(s.stop == s.start for s in self.segments) or any(not k.lanes or not k.lane_bits for k in self.links):
+            raise DecodeError("layout: a segment without a mask, or a link without lanes")
 
     def check_static(self, values: dict[str, Any]) -> list[int]:
         """Returns the static inputs as scalars, in order, after checking names and bounds.
