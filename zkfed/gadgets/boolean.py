@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Protocol
+
 import numpy as np
 
 from zkfed.algebra.field import Ints
 from zkfed.r1cs.builder import Builder, Values
 from zkfed.r1cs.linear import Linear, constant
 
-__all__ = ["boolean", "in_range_by_bits", "to_bits"]
+__all__ = ["BitRanges", "Ranges", "boolean", "in_range_by_bits", "to_bits"]
 
 
 def boolean(builder: Builder, name: str, bits: Linear) -> None:
@@ -51,3 +54,32 @@ def in_range_by_bits(builder: Builder, name: str, value: Linear, bits: int, *, s
     """
     flat = value.reshape(value.size)
     to_bits(builder, name, flat, bits, segment=segment)
+
+
+class Ranges(Protocol):
+    """A strategy for range checks: `BitRanges`, or `lookup.RangeTable`.
+
+    Attributes:
+        segment: Where witnesses of a gadget are committed that are range-checked; None
+            leaves them private.
+    """
+
+    @property
+    def builder(self) -> Builder: ...
+    @property
+    def segment(self) -> str | None: ...
+    def in_range(self, name: str, value: Linear, bits: int) -> None:
+        """Enforces 0 <= value_i < 2^bits for each entry."""
+
+
+@dataclass(frozen=True)
+class BitRanges:
+    """Range checks by bits: no table and no challenge, for circuits with few of them."""
+
+    builder: Builder
+    segment: str | None = None
+
+    def in_range(self, name: str, value: Linear, bits: int) -> None:
+        """Enforces 0 <= value_i < 2^bits for each entry; see `in_range_by_bits`."""
+        self.builder.bounds(value)
+        in_range_by_bits(self.builder, name, value, bits, segment=self.segment)

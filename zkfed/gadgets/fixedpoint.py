@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from zkfed.algebra.field import Ints
-from zkfed.gadgets.lookup import RangeTable
+from zkfed.gadgets.boolean import Ranges
 from zkfed.r1cs.builder import Values
 from zkfed.r1cs.linear import Linear, constant
 
 __all__ = ["rescale"]
 
 
-def rescale(table: RangeTable, name: str, value: Linear, fraction_bits: int) -> Linear:
+def rescale(ranges: Ranges, name: str, value: Linear, fraction_bits: int) -> Linear:
     """Returns q = floor(x / 2^f) for each entry of a vector: x = 2^f q + rem, 0 <= rem < 2^f.
 
     q is unique: both q and rem are range-checked, and the bit budget has shown that
@@ -21,7 +21,7 @@ def rescale(table: RangeTable, name: str, value: Linear, fraction_bits: int) -> 
     Raises:
         ValueError: The value is not integer-typed.
     """
-    builder = table.builder
+    builder = ranges.builder
     bounds = builder.bounds(value)
     if bounds is None:
         raise ValueError(f"{name}: only integer-typed wires can be rescaled")
@@ -35,17 +35,17 @@ def rescale(table: RangeTable, name: str, value: Linear, fraction_bits: int) -> 
     def remainder(values: Values) -> Ints:
         return np.asarray(values(value) % (1 << fraction_bits), dtype=object)
 
-    q = builder.witness(f"{name}/quotient", value.shape, quotient, segment=table.segment, bounds=(low, top))
+    q = builder.witness(f"{name}/quotient", value.shape, quotient, segment=ranges.segment, bounds=(low, top))
     rem = builder.witness(
         f"{name}/remainder",
         value.shape,
         remainder,
-        segment=table.segment,
+        segment=ranges.segment,
         bounds=(0, (1 << fraction_bits) - 1),
     )
-    table.in_range(f"{name}/quotient", q - low, bits)
+    ranges.in_range(f"{name}/quotient", q - low, bits)
     builder.justify(q - low, (0, (1 << bits) - 1))
-    table.in_range(f"{name}/remainder", rem, fraction_bits)
+    ranges.in_range(f"{name}/remainder", rem, fraction_bits)
     builder.justify(rem, (0, (1 << fraction_bits) - 1))
     builder.enforce(f"{name}/sum", q * (1 << fraction_bits) + rem - value, constant(1), constant(0))
     return q
