@@ -18,19 +18,22 @@ import numpy as np
 import numpy.typing as npt
 
 from examples.cohort import Cohort, Preset, accuracy
-from zkfed.dp.noise import calibrate
+from zkfed.dp.noise import NoiseScale, calibrate
 from zkfed.fixedpoint import norm_bound, quantise_features, quantise_targets
 from zkfed.orchestrator.client import Shard
 from zkfed.policy import parse_share
 
-__all__ = ["ATTACKS", "RULES", "Run", "Scenario", "World", "simulate"]
+__all__ = ["ATTACKS", "RULES", "Run", "Scenario", "World", "charge", "simulate"]
 
 Floats = npt.NDArray[np.float64]
 
 FRACTION_BITS = 15
 UNIT = 127.0
 RULES = ("nothing", "norm", "norm and improvement")
+"""Nobody checks; the proof bounds the norm (S0); it also shows the improvement (S2)."""
 ATTACKS = ("random noise", "label flip", "sign flip", "scaled", "adaptive label flip")
+"""Noise of BOOST times the clip; a step on labels c -> classes - 1 - c; the negative of the own
+step; BOOST times that; and a label flip mixed with the honest step until it passes S2."""
 BOOST = 20.0
 
 
@@ -39,7 +42,7 @@ class Scenario:
     """What is done to a run.
 
     Attributes:
-        rule: What an update has to satisfy: one of `RULES`.
+        rule: What is enforced: one of `RULES`.
         attack: One of `ATTACKS`.
         share: Of the devices that attack, in every round.
         is_noised: Whether G and K add their noises.
@@ -124,15 +127,15 @@ class World:
         return np.asarray(np.linalg.solve(system, moment - self.gram @ base))
 
 
-def sigma_of(preset: Preset, parameters: int) -> float:
-    """Returns the standard deviation of one party's noise, in integer units."""
+@functools.cache
+def _calibrated(epsilon: float, delta: float, sensitivity: int) -> NoiseScale:
+    return calibrate(epsilon, delta, sensitivity)
+
+
+def charge(preset: Preset, parameters: int) -> NoiseScale:
+    """Returns the scale of one party's noise and its charge."""
     bound = norm_bound(preset.clip_norm, parameters, FRACTION_BITS)
     return _calibrated(preset.epsilon, preset.delta, math.isqrt(bound - 1) + 1)
-
-
-@functools.cache
-def _calibrated(epsilon: float, delta: float, sensitivity: int) -> float:
-    return calibrate(epsilon, delta, sensitivity).sigma
 
 
 def clipped(steps: Floats, norm: float) -> Floats:
@@ -153,9 +156,7 @@ def simulate(world: World, preset: Preset, scenario: Scenario, *, seed: int) -> 
     """
     generator = np.random.default_rng(seed)
     scale = 2.0**FRACTION_BITS
-    sigma = sigma_of(preset, world.moment[0].size)
-    # Without a clip the steps are whole local optima: only their plain mean makes sense.
-    rate = preset.server_rate if scenario.rule != "nothing" else 1.0
+    sigma = charge(preset, world.moment[0].size).sigma
     run = Run(round(scenario.share * world.devices))
     weights = np.zeros(world.moment.shape[1:])
     for number in range(1, preset.rounds + 1):
@@ -173,7 +174,7 @@ def simulate(world: World, preset: Preset, scenario: Scenario, *, seed: int) -> 
             total += integers[group].sum(axis=0)
             if scenario.is_noised:
                 noise += np.rint(generator.normal(scale=sigma, size=(2, *weights.shape))).sum(axis=0)
-        weights = np.rint(weights * scale + rate * (total + noise) / count) / scale
+        weights = np.rint(weights * scale + preset.server_rate * (total + noise) / count) / scale
         run.accuracy.append(accuracy(weights, world.cohort))
         run.improvement.append(improvement)
         run.is_accepted.append(accepted)
@@ -192,21 +193,24 @@ def _sent(
     share: float,
     generator: np.random.Generator,
 ) -> Floats:
-    """Returns the updates that the devices send; the first `attackers` of them attack."""
-    honest = world.steps(base, preset.strength, moment=world.moment)
+    """Returns the updates that the devices send; the first `attackers` of them attack.
+
+    Honest devices clip under every rule; the rules differ in what attackers are held to.
+    """
+    local = world.steps(base, preset.strength, moment=world.moment)
+    honest = clipped(local, preset.clip_norm)
     sent, bad = honest.copy(), slice(0, attackers)
-    flipped = world.steps(base, preset.strength, moment=world.flipped)
     if scenario.attack == "random noise":
-        noise = generator.normal(size=honest[bad].shape)
+        noise = generator.normal(size=local[bad].shape)
         sent[bad] = noise / np.linalg.norm(noise, axis=(1, 2), keepdims=True) * BOOST * preset.clip_norm
     elif scenario.attack in ("label flip", "adaptive label flip"):
-        sent[bad] = flipped[bad]
+        sent[bad] = world.steps(base, preset.strength, moment=world.flipped)[bad]
     else:
-        sent[bad] = -honest[bad] * (BOOST if scenario.attack == "scaled" else 1.0)
+        sent[bad] = -local[bad] * (BOOST if scenario.attack == "scaled" else 1.0)
     if scenario.rule != "nothing":
         sent = clipped(sent, preset.clip_norm)
     if scenario.attack == "adaptive label flip" and scenario.rule == RULES[-1]:
-        sent[bad] = _hidden(world, base, sent[bad], clipped(honest, preset.clip_norm)[bad], share)
+        sent[bad] = _hidden(world, base, sent[bad], honest[bad], share)
     return sent
 
 

@@ -83,7 +83,7 @@ PRESETS = {
         rounds=5,
         clip_norm=0.2,
         server_rate=2.0,
-        schedule=("5%", "3%", "2%", "1%", "1%"),
+        schedule=("5%", "3%", "2%", "1%", "0.5%"),
         cheat_rounds=((), (), (1, 3, 5), (2,)),
     ),
     "small": Preset(
@@ -92,11 +92,13 @@ PRESETS = {
         data="breast-cancer",
         devices=12,
         features=4,
-        rounds=2,
-        clip_norm=0.5,
-        server_rate=1.0,
-        schedule=("5%", "2%"),
+        rounds=3,
+        clip_norm=0.3,
+        server_rate=1.5,
+        schedule=("2%", "1%", "1%"),
         cheat_rounds=((1,), (1,), (1,), (2,)),
+        strength=0.1,
+        skew=3.0,
         min_clients=4,
         groups=2,
         benchmark_rows=100,
@@ -148,7 +150,7 @@ def load_cohort(preset: Preset) -> Cohort:
         (x[test], labels[test]),
         [Shard(x[rest[part]], labels[rest[part]]) for part in parts],
         functools.partial(proximal_least_squares, strength=preset.strength),
-        (pixels[rest], pixels[test]),
+        (pixels[rest[np.concatenate(parts)]], pixels[test]),
     )
 
 
@@ -198,6 +200,26 @@ def dirichlet_shards(
     return shards
 
 
+def resampled_shards(cohort: Cohort, *, devices: int, rows: int, skew: float, seed: int) -> list[Shard]:
+    """Returns shards drawn *with* replacement from all devices' rows: a larger cohort, simulated.
+
+    Raises:
+        ValueError: The cohort has no rows of some class.
+    """
+    generator = np.random.default_rng(seed)
+    x = np.concatenate([s.features for s in cohort.shards])
+    y = np.concatenate([s.labels for s in cohort.shards])
+    by_class = [np.flatnonzero(y == c) for c in range(cohort.classes)]
+    if not all(len(rows_of) for rows_of in by_class):
+        raise ValueError("a class has no rows to draw from")
+    shards = []
+    for _ in range(devices):
+        drawn = generator.choice(cohort.classes, size=rows, p=generator.dirichlet([skew] * cohort.classes))
+        picked = np.array([generator.choice(by_class[c]) for c in drawn])
+        shards.append(Shard(x[picked], y[picked]))
+    return shards
+
+
 # -- judging -------------------------------------------------------------------------------------
 
 
@@ -219,11 +241,21 @@ def benchmark_only(cohort: Cohort) -> float:
     return _fitted(*cohort.benchmark, cohort)
 
 
+def all_features(cohort: Cohort) -> float:
+    """Returns the test accuracy of a linear model of *all* features, fitted in one place."""
+    train, test = (np.hstack([rows, np.ones((len(rows), 1))]) for rows in cohort.raw)
+    y = np.concatenate([s.labels for s in cohort.shards])
+    return _right(test @ _ridge(train, y, cohort.classes), cohort.test[1])
+
+
 def _fitted(x: Floats, y: Integers, cohort: Cohort) -> float:
-    rows = quantise_features(x) / 127.0
-    targets = quantise_targets(y, classes=cohort.classes) / (127.0 * 2**15)
+    return accuracy(_ridge(quantise_features(x) / 127.0, y, cohort.classes), cohort)
+
+
+def _ridge(rows: Floats, y: Integers, classes: int) -> Floats:
+    targets = quantise_targets(y, classes=classes) / (127.0 * 2**15)
     gram = rows.T @ rows / len(rows) + RIDGE * np.identity(rows.shape[1])
-    return accuracy(np.linalg.solve(gram, rows.T @ targets / len(rows)), cohort)
+    return np.asarray(np.linalg.solve(gram, rows.T @ targets / len(rows)), dtype=np.float64)
 
 
 def _right(logits: npt.NDArray[Any], labels: Integers) -> float:
