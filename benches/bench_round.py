@@ -45,7 +45,7 @@ def test_check(benchmark: Any, parties: Parties) -> None:
 
 
 def test_opening_check(benchmark: Any, parties: Parties) -> None:
-    """sum C_i + C_G + C_K = Com(S; R) for 24 clients: the gate and anybody's check."""
+    """Sum C_i + C_G + C_K = Com(S; R) for 24 clients: the gate and anybody's check."""
     agreement = parties.agreement
     generator = np.random.default_rng(1)  # values to commit to; nothing secret
     rows = [generator.integers(-(1 << 15), 1 << 15, 650) for _ in range(26)]

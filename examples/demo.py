@@ -19,11 +19,11 @@ from examples.account import Account
 from examples.cheats import CHEATS, Cheat
 from examples.cohort import PRESETS, Cohort, Preset, load_cohort
 from examples.screen import Screen, print_account
+from zkfed.adapters.memory import MemoryTransport
 from zkfed.algebra.backend import backends
 from zkfed.layers.bridge import check_release
 from zkfed.layers.heart import Device
 from zkfed.local import LocalFederation
-from zkfed.adapters.memory import MemoryTransport
 from zkfed.orchestrator.client import Client, Shard
 from zkfed.orchestrator.federation import Options, make_keys
 from zkfed.policy import Improvement, LinearModel, RoundPolicy

@@ -40,7 +40,9 @@ class Screen:
     def show(self, event: events.Event) -> None:
         """Shows one event."""
         if isinstance(event, events.Progress):
-            stage = f"round {event.round} · {event.stage}" + (f" · attempt {event.attempt}" if event.attempt > 1 else "")
+            stage = f"round {event.round} · {event.stage}" + (
+                f" · attempt {event.attempt}" if event.attempt > 1 else ""
+            )
             if stage != self._stage:
                 self._progress.reset(self._task, total=event.total, description=stage)
                 self._stage = stage
@@ -90,4 +92,6 @@ def print_account(report: dict[str, Any], account: Account, out: Path) -> None:
     console.print(report["guarantee"])
     if account.preset.default_epsilon_note:
         console.print(account.preset.default_epsilon_note)
-    console.print(f"written: {out}/report.json, {out}/demo.png, {out}/transcript (python -m zkfed check {out}/transcript)")
+    console.print(
+        f"written: {out}/report.json, {out}/demo.png, {out}/transcript (python -m zkfed check {out}/transcript)"
+    )
