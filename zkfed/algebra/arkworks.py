@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from zkfed.algebra.backend import Group, Points
 from zkfed.algebra.curve import BLS12_381, Curve
-from zkfed.algebra.field import Limbs, from_limbs, to_limbs
-from zkfed.algebra.points import check_bls12_381, split_points
+from zkfed.algebra.field import Limbs, check_limbs, from_limbs, to_limbs
+from zkfed.algebra.hash_to_curve import check_domain
+from zkfed.algebra.points import check_pairing_input, check_same_group, parse_point, split_points
 from zkfed.algebra.polynomial import coset_quotient
 from zkfed.errors import DecodeError
 
@@ -59,7 +60,7 @@ class ArkworksBackend:
     def decode(self, group: Group, data: bytes, count: int) -> Points:
         kind, out = _point_type(group), []
         for encoded in split_points(BLS12_381, group, data, count):
-            check_bls12_381(group, encoded)
+            parse_point(BLS12_381, group, encoded)
             try:
                 out.append(kind.from_compressed_bytes(encoded))
             except ValueError:
@@ -70,6 +71,7 @@ class ArkworksBackend:
         return b"".join([p.to_compressed_bytes() for p in points.raw])
 
     def generator(self, group: Group, scalars: Limbs) -> Points:
+        check_limbs(scalars, BLS12_381.order)
         digits = np.ascontiguousarray(scalars, dtype="<u8").view(np.uint8).reshape(len(scalars), 32).tolist()
         table, identity = _comb(group), _point_type(group).identity()
         out = []
@@ -85,9 +87,12 @@ class ArkworksBackend:
         factors = _scalars(scalars)
         if len(factors) == 1:
             factors *= len(points)
+        if len(factors) != len(points):
+            raise ValueError(f"{len(points)} points and {len(factors)} scalars")
         return Points(points.group, [p * k for p, k in zip(points.raw, factors, strict=True)])
 
     def add(self, left: Points, right: Points) -> Points:
+        check_same_group(left, right)
         return Points(left.group, [p + q for p, q in zip(left.raw, right.raw, strict=True)])
 
     def negate(self, points: Points) -> Points:
@@ -96,6 +101,7 @@ class ArkworksBackend:
     def msm(self, points: Points, scalars: Limbs) -> Points:
         if len(points) != len(scalars):
             raise ValueError(f"{len(points)} points and {len(scalars)} scalars")
+        check_limbs(scalars, BLS12_381.order)
         kind, raw = _point_type(points.group), points.raw
         total = kind.identity()
         for index, values, is_negative in _size_classes(scalars):
@@ -116,14 +122,15 @@ class ArkworksBackend:
         return np.array([p == identity for p in points.raw], dtype=bool)
 
     def is_equal(self, left: Points, right: Points) -> npt.NDArray[np.bool_]:
+        check_same_group(left, right)
         return np.array([p == q for p, q in zip(left.raw, right.raw, strict=True)], dtype=bool)
 
     def is_pairing_product_one(self, left: Points, right: Points) -> bool:
-        if len(left) != len(right):
-            raise ValueError(f"{len(left)} points of G1 and {len(right)} of G2")
+        check_pairing_input(left, right)
         return bool(_wheel().GT.pairing_check(left.raw, right.raw))
 
     def hash_to_g1(self, messages: Sequence[bytes], domain: bytes) -> Points:
+        check_domain(domain)
         return Points("G1", [_wheel().G1Point.hash_to_curve(m, domain) for m in messages])
 
     def quotient(self, a: Limbs, b: Limbs, c: Limbs) -> Limbs:

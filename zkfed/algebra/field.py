@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from zkfed.errors import DecodeError
 
-__all__ = ["Ints", "Limbs", "as_ints", "batch_inverse", "centred", "from_limbs", "powers", "to_limbs"]
+__all__ = ["Ints", "Limbs", "as_ints", "batch_inverse", "centred", "check_limbs", "from_limbs", "powers", "to_limbs"]
 
 Ints = npt.NDArray[Any]
 """Object array of Python integers."""
@@ -59,6 +59,17 @@ def check_scalars(values: Sequence[int], order: int) -> None:
     for position, value in enumerate(values):
         if type(value) is not int or not 0 <= value < order:
             raise DecodeError(f"scalar {position} is not an integer in [0, r)")
+
+
+def check_limbs(limbs: Limbs, order: int) -> None:
+    """Raises ValueError unless every scalar is canonical, that is below `order`."""
+    is_below = np.zeros(len(limbs), dtype=bool)
+    is_open = np.ones(len(limbs), dtype=bool)
+    for i, bound in reversed(list(enumerate(to_limbs([order])[0]))):
+        is_below |= is_open & (limbs[:, i] < bound)
+        is_open &= limbs[:, i] == bound
+    if not is_below.all():
+        raise ValueError(f"scalar {int(np.argmin(is_below))} of {len(limbs)} is not below r; reduce it first")
 
 
 def powers(base: int, count: int, order: int) -> Ints:
