@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -20,7 +20,7 @@ console = Console(width=118)
 class Screen:
     """Shows a bar for the stage that runs and keeps a line for everything that matters."""
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> Self:
         self._progress = Progress(
             SpinnerColumn(), TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(),
             TimeElapsedColumn(), console=console, transient=True,
