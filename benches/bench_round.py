@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from benches.conftest import Parties
-from zkfed.encoding import Reader
 from zkfed.layers.polis import Adder
 
 
@@ -41,7 +40,6 @@ def test_check(benchmark: Any, parties: Parties) -> None:
             raise RuntimeError(str(verdict))
 
     benchmark.pedantic(check, setup=forget, rounds=20, warmup_rounds=1)
-    Reader(sealed, "zkfed/v1/sealed-update")
 
 
 def test_opening_check(benchmark: Any, parties: Parties) -> None:

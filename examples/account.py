@@ -18,7 +18,7 @@ from zkfed.orchestrator.events import Event, Refused, Released, RoundAbandoned, 
 from zkfed.orchestrator.federation import Federation
 from zkfed.policy import RoundPolicy
 from zkfed.statements.improvement import improvement_circuit
-from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregation, Commit, Release
+from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregate, Commit, Release
 from zkfed.updates.signing import Signed
 from zkfed.updates.update import decode_ints
 
@@ -118,7 +118,7 @@ class Account:
             if kind != "release" or outcome is None:
                 continue
             signed = Signed.decode(attempt.aggregation, "aggregation", limit=MESSAGE_BYTES_MAX)
-            members = Aggregation.decode(signed.body).members
+            members = Aggregate.decode(signed.body).members
             truth = np.sum([update_of[m] for m in members], axis=0)
             error += float(np.sum((decode_ints(Release.decode(outcome.body).sums) - truth).astype(float) ** 2))
             clients += len(members)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkfed.encoding import Reader
 from zkfed.groth16.proof import Instance, Proof
 from zkfed.groth16.prove import Prover
 from zkfed.he.encrypt import encrypt
@@ -21,8 +20,8 @@ from zkfed.layers.heart import Device, _Round
 from zkfed.orchestrator.client import Client
 from zkfed.ports import Transport
 from zkfed.statements.improvement import PublicTerms
-from zkfed.updates.messages import Announcement, Seal
-from zkfed.updates.signing import Signed
+from zkfed.updates.messages import Announcement
+from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.update import ModelUpdate, model_digest
 
 __all__ = ["CHEATS", "Cheat", "forced_proof"]
@@ -141,9 +140,9 @@ class ReplayedProof(Cheat):
         policy = self.device.agreement.policy.digest.hex()[:16]
         channel = f"{policy}/round-{body.round}/attempt-{body.attempt}-{body.group}/sealed"
         for message in self.transport.fetch(channel):
-            signed = Signed.decode(Reader(message, "zkfed/v1/sealed-update").bytes(), "seal", limit=1 << 16)
-            if signed.signer != self.device.public_key:
-                return Seal.decode(signed.body).proof
+            update = SealedUpdate.decode(message)
+            if update.signed.signer != self.device.public_key:
+                return update.seal.proof
         return b""
 
 

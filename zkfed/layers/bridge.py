@@ -22,7 +22,7 @@ from zkfed.groth16.proof import Proof
 from zkfed.groth16.verify import verify_batch
 from zkfed.layers.agreement import Agreement, Announced, draw_groups
 from zkfed.layers.transcript import Attempt, RoundRecord, Transcript, apply_releases, outcome_of
-from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregation, Commit, Failure, Release, Seal
+from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregate, Commit, Failure, Release, Seal
 from zkfed.updates.signing import Signed
 from zkfed.updates.update import decode_ints
 
@@ -130,7 +130,7 @@ class _RoundCheck:
             kind, signed = outcome_of(attempt)
             if kind == "failure" and signed is not None:
                 aggregation = Signed.decode(attempt.aggregation, "aggregation", limit=MESSAGE_BYTES_MAX)
-                members = Aggregation.decode(aggregation.body).members
+                members = Aggregate.decode(aggregation.body).members
                 failed.setdefault(body.attempt, []).append((Failure.decode(signed.body).nonce, members))
             if signed is not None and signed.signer != policy.holder_key:
                 raise NotAuthorised(f"round {self.number}: an outcome is not signed by the pinned key holder")
@@ -145,7 +145,7 @@ class _RoundCheck:
         signed = Signed.decode(attempt.aggregation, "aggregation", limit=MESSAGE_BYTES_MAX)
         if signed.signer != policy.adder_key:
             raise NotAuthorised(f"round {self.number}: an aggregation is not signed by the pinned adders")
-        body = Aggregation.decode(signed.body)
+        body = Aggregate.decode(signed.body)
         if body.announcement != head.digest:
             raise IntegrityError(f"round {self.number}: an aggregation of another attempt")
         if not policy.min_clients <= len(body.members) <= policy.max_clients:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkfed.algebra.backend import Points
-from zkfed.encoding import Writer, digest
+from zkfed.encoding import digest
 from zkfed.errors import IntegrityError, PolicyError, Replay
 from zkfed.fixedpoint import quantise_update
 from zkfed.groth16.prove import Prover
@@ -20,6 +20,7 @@ from zkfed.he.sealing import SealingPublicKey, seal
 from zkfed.layers.agreement import Agreement, Announced, plaintext
 from zkfed.statements.improvement import PublicTerms
 from zkfed.updates.messages import Commit, Receipt, Seal
+from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.signing import Signed, SigningKey
 from zkfed.updates.update import ModelUpdate, model_digest
 
@@ -191,7 +192,7 @@ class Device:
             info=announced.digest,
             aad=current.commit.digest,
         )
-        message = Writer("zkfed/v1/sealed-update").bytes(signed.encode()).bytes(outer).finish()
+        message = SealedUpdate(signed, outer).encode()
         current.sealed[body.attempt] = (announced.digest, message)
         return message
 

@@ -36,7 +36,7 @@ from zkfed.layers.agreement import Agreement, Announced, draw_groups
 from zkfed.layers.noise import NoiseVector, prove_noise
 from zkfed.updates.messages import (
     MESSAGE_BYTES_MAX,
-    Aggregation,
+    Aggregate,
     Announcement,
     Commit,
     Failure,
@@ -206,12 +206,12 @@ class KeyHolder:
 
     def _check_request(
         self, aggregation: bytes, ciphertext: bytes, commits: tuple[bytes, ...], first: bytes
-    ) -> tuple[Aggregation, _Attempt, Announced]:
+    ) -> tuple[Aggregate, _Attempt, Announced]:
         policy = self.agreement.policy
         signed = Signed.decode(aggregation, "aggregation", limit=MESSAGE_BYTES_MAX)
         if signed.signer != policy.adder_key:
             raise NotAuthorised("the aggregation is not signed by the pinned adders")
-        body = Aggregation.decode(signed.body)
+        body = Aggregate.decode(signed.body)
         if body.ciphertext != digest("zkfed/v1/ciphertext", ciphertext):
             raise IntegrityError("the ciphertext is not the one that the adders signed")
         opened = [self.agreement.open_commit(c, first)[0] for c in commits]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkfed.algebra.backend import Points
-from zkfed.encoding import Reader, digest
+from zkfed.encoding import digest
 from zkfed.errors import CiphertextRefused, NotAuthorised, PolicyError, Replay, ZkfedError
 from zkfed.groth16.proof import Proof
 from zkfed.groth16.prove import Prover
@@ -26,7 +26,8 @@ from zkfed.he.sealing import SealingKey, open_sealed
 from zkfed.layers.agreement import Agreement, Announced, plaintext
 from zkfed.layers.noise import NoiseVector, prove_noise
 from zkfed.statements.improvement import PublicTerms
-from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregation, Announcement, Commit, Offer, Receipt, Seal
+from zkfed.updates.messages import Aggregate, Announcement, Commit, Offer, Receipt, Seal
+from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.signing import Signed, SigningKey
 from zkfed.updates.update import Verdict, model_digest
 
@@ -181,12 +182,9 @@ class Adder:
         """
         client = "unknown"
         try:
-            r = Reader(data, "zkfed/v1/sealed-update", MESSAGE_BYTES_MAX)
-            public, outer = r.bytes(limit=1 << 16), r.bytes(limit=MESSAGE_BYTES_MAX)
-            r.finish()
-            signed = Signed.decode(public, "seal", limit=1 << 16)
-            client = signed.signer.hex()
-            self._take(signed, outer)
+            update = SealedUpdate.decode(data)
+            client = update.signed.signer.hex()
+            self._take(update.signed, update.outer)
         except ZkfedError as error:
             return Verdict(client, False, error.code, str(error))
         return Verdict(client, True, "accepted", "signature, nullifier, framing and proof hold")
@@ -239,7 +237,7 @@ class Adder:
             attempt: Digest of the announcement.
 
         Returns:
-            The signed `Aggregation`, the summed ciphertext for K (and nobody else), and the
+            The signed `Aggregate`, the summed ciphertext for K (and nobody else), and the
             signed seals of the members, for the transcript.
 
         Raises:
@@ -255,7 +253,7 @@ class Adder:
         own = encrypt(entry.encryption_key, plaintext(entry.noise.values, entry.noise.blinder))
         total = add(entry.encryption_key, [*(entry.ciphertexts[m] for m in members), own], agreement.slots)
         entry.closed = True
-        body = Aggregation(attempt, members, digest("zkfed/v1/ciphertext", total.to_bytes()))
+        body = Aggregate(attempt, members, digest("zkfed/v1/ciphertext", total.to_bytes()))
         signed = self._key.sign("aggregation", body.encode())
         return signed.encode(), total.to_bytes(), tuple(entry.seals[m].encode() for m in members)
 

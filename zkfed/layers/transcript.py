@@ -21,7 +21,7 @@ from zkfed.groth16.keys import VerifyingKey
 from zkfed.layers.agreement import Agreement
 from zkfed.policy import RoundPolicy
 from zkfed.statements.improvement import Benchmark
-from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregation, Release
+from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregate, Release
 from zkfed.updates.signing import Signed, kind_of
 from zkfed.updates.update import decode_ints, encode_ints
 
@@ -192,7 +192,7 @@ def released_sums(record: RoundRecord) -> Iterator[tuple[npt.NDArray[np.int64], 
         kind, signed = outcome_of(attempt)
         if kind == "release" and signed is not None:
             aggregation = Signed.decode(attempt.aggregation, "aggregation", limit=MESSAGE_BYTES_MAX)
-            members = Aggregation.decode(aggregation.body).members
+            members = Aggregate.decode(aggregation.body).members
             yield decode_ints(Release.decode(signed.body).sums), len(members)
 
 

@@ -40,7 +40,7 @@ from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport
 from zkfed.statements.improvement import Benchmark, improvement_circuit
 from zkfed.statements.update_bound import noise_circuit
-from zkfed.updates.messages import Aggregation, Failure
+from zkfed.updates.messages import Aggregate, Failure
 from zkfed.updates.signing import Signed, SigningKey, kind_of
 from zkfed.updates.update import Verdict
 
@@ -189,7 +189,7 @@ class Federation:
                 for outcome, nonce in failed
                 for g in draw_groups(
                     nonce,
-                    Aggregation.decode(outcome).members,
+                    Aggregate.decode(outcome).members,
                     smallest=policy.min_clients,
                     groups=policy.groups,
                 )
@@ -295,7 +295,7 @@ class Federation:
         aggregation = self._send(self._channel(state, "aggregation", announced), aggregation)
         ciphertext = self._send(self._channel(state, "to-key-holder", announced), ciphertext)
         signed = Signed.decode(aggregation, "aggregation", limit=1 << 26)
-        listed = Aggregation.decode(signed.body).members
+        listed = Aggregate.decode(signed.body).members
         if state.first is None:
             raise PolicyError("no first announcement")
         self.spending.charge_attempt(body.attempt)

@@ -5,7 +5,7 @@ Announcement  G, then K   everything that an attempt is about
 Commit        client      C_D, before anything is revealed
 Receipt       G           answers a commit
 Seal          client      proof and ciphertext digest, for one attempt
-Aggregation   G           the list I and the digest of the summed ciphertext
+Aggregate   G           the list I and the digest of the summed ciphertext
 Release       K           S and R, after the opening equation held
 Failure       K           the word "failed" and a nonce for the next attempt's groups
 """
@@ -18,7 +18,7 @@ from typing import ClassVar, Self
 from zkfed.encoding import Reader, Writer
 from zkfed.errors import DecodeError
 
-__all__ = ["Aggregation", "Announcement", "Commit", "Failure", "Offer", "Receipt", "Release", "Seal"]
+__all__ = ["Aggregate", "Announcement", "Commit", "Failure", "Offer", "Receipt", "Release", "Seal"]
 
 MESSAGE_BYTES_MAX = 1 << 26
 ATTEMPTS_MAX = 8
@@ -191,7 +191,7 @@ class Seal(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Aggregation(Message):
+class Aggregate(Message):
     """The adders' list I, as commit digests in ascending order, and the sum's digest."""
 
     announcement: bytes
