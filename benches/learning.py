@@ -122,9 +122,12 @@ def presets(preset: Preset, seeds: int) -> list[Row]:
     failed = runs(preset, Scenario(failed_round=2), seeds)
     exact = runs(preset, Scenario(is_noised=False), seeds)
     cohorts = [cohort_of(preset, s) for s in range(seeds)]
+    shards = [s.labels for c in cohorts for s in c.shards]
     by_round = np.mean([r.accuracy for r in private], axis=0)
     facts: list[tuple[str, Any]] = [
         ("honest devices / parameters / rounds", f"{honest} / {world_of(preset, 0).moment[0].size} / {preset.rounds}"),
+        ("rows of a device", len(shards[0])),
+        ("share of a device's commonest class", mean_of(np.bincount(y).max() / len(y) for y in shards)),
         ("epsilon: one attempt", preset.epsilon),
         ("epsilon: all rounds, no failed attempt", round(total_epsilon(preset, preset.rounds), 3)),
         ("epsilon: all rounds and one failed attempt", round(total_epsilon(preset, preset.rounds + 1), 3)),

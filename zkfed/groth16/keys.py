@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from zkfed.algebra.backend import Backend, Points, use
 from zkfed.encoding import Reader, Writer, digest
-from zkfed.errors import DecodeError, KeyRefused, LimitExceeded
+from zkfed.errors import DecodeError, KeyRefused, LimitExceeded, StoreFault
 from zkfed.r1cs.system import Layout
 
 __all__ = ["DEVELOPMENT", "ProvingKey", "VerifyingKey", "refuse"]
@@ -232,13 +232,19 @@ def _decode_wires(r: Reader) -> npt.NDArray[np.int64]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_suffix(path.suffix + ".partial")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreFault(f"the key file {path.name} cannot be written: {error.strerror}") from None
 
 
 def _read(path: Path) -> bytes:
-    size = path.stat().st_size
-    if size > KEY_BYTES_MAX:
-        raise LimitExceeded(f"key file of {size} bytes, at most {KEY_BYTES_MAX} are accepted")
-    return path.read_bytes()
+    try:
+        size = path.stat().st_size
+        if size > KEY_BYTES_MAX:
+            raise LimitExceeded(f"key file of {size} bytes, at most {KEY_BYTES_MAX} are accepted")
+        return path.read_bytes()
+    except OSError as error:
+        raise StoreFault(f"the key file {path.name} cannot be read: {error.strerror}") from None

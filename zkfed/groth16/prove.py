@@ -53,6 +53,9 @@ class Prover:
             raise KeyRefused(f"{system.name}: the key's domain has {len(key.h)} points")
         if len(key.k) != system.wire_count - system.private_start:
             raise KeyRefused(f"{system.name}: the key has {len(key.k)} private wires")
+        for wires in (key.a_wires, key.b_wires):
+            if len(wires) and int(wires[-1]) >= system.wire_count:
+                raise KeyRefused(f"{system.name}: the key names wire {int(wires[-1])} of {system.wire_count}")
         refuse(key.verifying)
         self.key, self.system, self.backend = key, system, key.verifying.backend
         _check_equations(key)
