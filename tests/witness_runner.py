@@ -115,8 +115,7 @@ def names_of(system: System, wires: Iterator[int] | list[int] | set[int] | dict[
     names = set()
     for wire in wires:
         found = [f"input/{i.name}" for i in system.inputs if i.start <= wire < i.start + i.size]
-        for s in system.segments:
-            if s.start <= wire < s.stop:
-                found.append(f"mask/{s.name}" if wire == s.stop - 1 else f"segment/{s.name}")
+        inside = [s for s in system.segments if s.start <= wire < s.stop]
+        found += [f"mask/{s.name}" if wire == s.stop - 1 else f"segment/{s.name}" for s in inside]
         names.add(found[0] if found else "private")
     return names

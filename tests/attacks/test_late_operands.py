@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from tests.witness_runner import Run
-from zkfed.gadgets.loss import declare_forms
 from zkfed.gadgets.lookup import RangeTable
+from zkfed.gadgets.loss import declare_forms
 from zkfed.gadgets.product import public_product
 from zkfed.r1cs.builder import Builder, Values
 from zkfed.r1cs.linear import Linear, constant

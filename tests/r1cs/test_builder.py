@@ -42,7 +42,7 @@ def test_bounds_at_half_the_order_are_the_first_refused(curve: Curve) -> None:
     x = builder.input("x", bounds=(-1, 1))
     largest = (curve.order - 1) // 2
     assert builder.bounds(x * largest) == (-largest, largest)
-    with pytest.raises(ValueError, match="can wrap around the field of 25[45] bits"):
+    with pytest.raises(ValueError, match=r"can wrap around the field of 25[45] bits"):
         builder.bounds(x * (largest + 1))
     with pytest.raises(ValueError, match="can wrap"):
         builder.bounds(x * largest + 1)

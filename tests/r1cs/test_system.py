@@ -152,9 +152,7 @@ def test_every_change_of_the_layout_changes_the_digest() -> None:
         replace(system, segments=(replace(segment, stop=segment.stop + 1), *system.segments[1:])),
         replace(system, inputs=(replace(first, bounds=(0, 1)), *system.inputs[1:])),
         replace(system, inputs=(replace(first, shape=(2,)), *system.inputs[1:])),
-        replace(
-            system, inputs=system.inputs[:at] + (replace(challenge, is_challenge=False),) + system.inputs[at + 1 :]
-        ),
+        replace(system, inputs=(*system.inputs[:at], replace(challenge, is_challenge=False), *system.inputs[at + 1 :])),
     ]
     assert len({system.digest, *(other.digest for other in others)}) == len(others) + 1
 
