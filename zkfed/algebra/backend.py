@@ -181,7 +181,8 @@ def _load(name: str, curve: Curve) -> Backend:
 
 @functools.cache
 def _say_once(name: str, curve_name: str, reason: str) -> None:
-    _log.info("zkfed computes %s with the %s backend: %s", curve_name, name, reason)
+    level = logging.WARNING if name == "reference" and reason.startswith("no compiled") else logging.INFO
+    _log.log(level, "zkfed computes %s with the %s backend: %s", curve_name, name, reason)
 
 
 def use(curve: Curve | str = BLS12_381) -> Backend:
