@@ -65,11 +65,13 @@ class EncryptionParams:
     plain_modulus: int
 
     def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "scheme", Scheme(self.scheme))
+        except ValueError:
+            raise PolicyError(f"{excerpt(str(self.scheme), 16)!r} is no scheme, expected ckks or bfv") from None
         numbers = (self.degree, self.scale, self.plain_modulus, *self.primes)
-        if not isinstance(self.scheme, Scheme) or any(
-            type(n) is not int or not 0 <= n <= _INTEGER_MAX for n in numbers
-        ):
-            raise PolicyError("encryption parameters are a Scheme and integers in [0, 2^63)")
+        if any(type(n) is not int or not 0 <= n <= _INTEGER_MAX for n in numbers):
+            raise PolicyError("degree, primes, scale and plain modulus are integers in [0, 2^63)")
         bits, limit = sum(q.bit_length() for q in self.primes), _MODULUS_BITS_MAX.get(self.degree, 0)
         if bits > limit:
             raise PolicyError(

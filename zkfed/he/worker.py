@@ -101,18 +101,19 @@ def run(messages: Iterable[bytes], *, reply_bytes_max: int, limits: Limits, modu
 
     timer = threading.Timer(limits.wall_s, expire)
     timer.daemon = True
+    most = reply_bytes_max + _REPLY_OVERHEAD
     with process:
         timer.start()
         try:
-            is_ready, reply = _converse(process, messages, reply_bytes_max + _REPLY_OVERHEAD)
-            if reply:
-                process.wait()
+            greeting, reply = _converse(process, messages, most)
+            if len(reply) < most and greeting in (_READY, b""):
+                process.wait()  # its own exit code says more than the signal that ends it
         finally:
             timer.cancel()
             _end(process)
     if expired.is_set():
         raise SandboxViolation(f"the worker process took longer than {limits.wall_s:g} s and was ended")
-    if not is_ready:
+    if not greeting:
         raise SandboxUnavailable(
             f"the worker process did not start (exit code {process.returncode}): is `tenseal` installed for "
             f"this Python, and are {limits.memory_bytes >> 20} MiB of address space enough?"
@@ -127,26 +128,26 @@ def _environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def _converse(process: subprocess.Popen[bytes], messages: Iterable[bytes], limit: int) -> tuple[bool, bytes]:
-    """Returns whether the worker came up, and what it answered."""
+def _converse(process: subprocess.Popen[bytes], messages: Iterable[bytes], most: int) -> tuple[bytes, bytes]:
+    """Returns the worker's first byte, none if it did not come up, and at most `most` bytes of answer."""
     stdin, stdout = process.stdin, process.stdout
-    if stdin is None or stdout is None or stdout.read(1) != _READY:
-        return False, b""
+    if stdin is None or stdout is None:
+        return b"", b""
+    greeting = stdout.read(1)
+    if greeting != _READY:
+        return greeting, b""
     # A worker that refuses or dies early closes its end; what it said is still to be read.
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         for message in messages:
             stdin.write(item(message))
-        stdin.flush()
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         stdin.close()
-    return True, stdout.read(limit)
+    return greeting, stdout.read(most)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a worker and whatever it started, if it is still there."""
-    if process.poll() is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
+    """Ends a worker and whatever it started, if anything is left of them."""
+    with contextlib.suppress(OSError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
         else:
@@ -178,19 +179,15 @@ def _payload(reply: bytes, exit_code: int) -> bytes:
 def serve(handle: Callable[[Receive], bytes]) -> None:
     """Runs one batch in a worker process: limits, then messages, then one answer.
 
+    Everything that `handle` needs is imported before: afterwards no file can be opened.
+
     Args:
         handle: Takes a function that returns the next message; returns the answer.
     """
-    memory_bytes, cpu_s = int(sys.argv[1]), int(sys.argv[2])
     answer = os.fdopen(os.dup(1), "wb")
     # The library prints warnings; they must not come between the bytes of the answer.
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    _limit_use(memory_bytes, cpu_s)
-    from zkfed.he import loading
-
-    loading.preload()
-    _limit_files()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    _limit(memory_bytes=int(sys.argv[1]), cpu_s=int(sys.argv[2]))
     answer.write(_READY)
     answer.flush()
     code, payload = "ok", b""
@@ -214,36 +211,28 @@ def _receive(stream: IO[bytes]) -> bytes:
     return data
 
 
-def _limit_use(memory_bytes: int, cpu_s: int) -> None:
-    """Limits memory and time, before the library is loaded."""
+def _limit(*, memory_bytes: int, cpu_s: int) -> None:
+    """Takes from this process what adding does not need; open pipes go on."""
     try:
         import resource
     except ImportError:  # Windows
         return
-    for kind, most in (("RLIMIT_AS", memory_bytes), ("RLIMIT_CPU", cpu_s), ("RLIMIT_CORE", 0), ("RLIMIT_FSIZE", 0)):
-        _, hard = resource.getrlimit(getattr(resource, kind))
-        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        # Some systems know a limit and refuse to set it.
+    limits = {
+        "RLIMIT_AS": memory_bytes, "RLIMIT_CPU": cpu_s, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0, "RLIMIT_NPROC": 0,
+        "RLIMIT_NOFILE": 0,
+    }  # fmt: skip
+    for name, most in limits.items():
+        # Some systems have a limit and refuse to set it; the others still hold.
         with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(getattr(resource, kind), (limit, limit))
+            resource.setrlimit(getattr(resource, name), (most, most))
 
 
-def _limit_files() -> None:
-    """Forbids every new file, socket and process; open pipes go on."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+def _main() -> None:
+    from zkfed.he import aggregate, loading
 
-
-def _add(receive: Receive) -> bytes:
-    """The handler of `zkfed.he.aggregate.add`."""
-    from zkfed.he.aggregate import add_here
-
-    return add_here(receive)
+    loading.preload()
+    serve(aggregate.add_here)
 
 
 if __name__ == "__main__":
-    serve(_add)
+    _main()
