@@ -66,6 +66,14 @@ def test_a_hint_of_another_size_is_refused() -> None:
         Run(squares(), {"y": [1] * 6}, {"x": np.arange(5)}).check()
 
 
+@pytest.mark.parametrize("value", [1.0, float("nan"), True, np.int64(3), None, "1"], ids=repr)
+def test_a_hint_that_returns_no_integer_is_refused(value: Any) -> None:
+    x = np.full((2, 3), 1, dtype=object)
+    x[1, 1] = value
+    with pytest.raises(TypeError, match=f"a hint returned {type(value).__name__}, expected int"):
+        Run(squares(), {"y": [1] * 6}, {"x": x}).check()
+
+
 def test_no_repr_shows_a_secret() -> None:
     system = squares()
     x = np.full((2, 3), SECRET, dtype=object)

@@ -51,12 +51,17 @@ class Assignment:
 
         Raises:
             UnsatisfiedConstraint: A hint found that no assignment can satisfy its gadget.
+            TypeError: A hint returned other things than Python integers: floats are inexact
+                and machine integers wrap.
         """
         for step_stage, wires, hint in self.system.steps:
             if step_stage == stage:
                 result = np.asarray(hint(self.values), dtype=object).ravel()
                 if len(result) != len(wires):
                     raise ValueError(f"a hint returned {len(result)} values for {len(wires)} wires")
+                wrong = {type(v) for v in result.tolist()} - {int}
+                if wrong:
+                    raise TypeError(f"{self.system.name}: a hint returned {wrong.pop().__name__}, expected int")
                 self.values.z[wires] = result
 
     def segment(self, segment: Segment) -> Ints:
