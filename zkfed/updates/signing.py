@@ -2,10 +2,11 @@
 
     signature over SHA-256(item("zkfed/v1/sign") | item(kind) | item(body))
 
-The rule of protocol version 1: the public key and R are canonical encodings of points that
+The rule of protocol version 1: the public key A and R are canonical encodings of points that
 are not of small order, S is below the group order (both checked here), and OpenSSL's
-cofactorless equation holds. Source: RFC 8032 section 5.1.7; "Taming the many EdDSAs",
-eprint 2020/1244.
+cofactorless equation S B = R + SHA-512(R | A | message) A holds on the bytes of R. A and R
+may have a small-order component besides their prime-order one: no list can name those. Source:
+RFC 8032 section 5.1.7; "Taming the many EdDSAs", eprint 2020/1244.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 _P = 2**255 - 19
 _ORDER = 2**252 + 27742317777372353535851937790883648493
-# y-coordinates of the eight points of small order, canonical.
+# y of the eight points of small order, canonical; a sign bit gives x = 0 no second form, as those are in here.
 _SMALL_ORDER_Y = frozenset(
     (
         0,
         1,
         _P - 1,
-        2707385501144840649318225287225658788936804267575313519463743609750303021590,
+        2707385501144840649318225287225658788936804267575313519463743609750303402022,
         55188659117513257062467267217118295137698188065244968500265048394206261417927,
     )
 )
