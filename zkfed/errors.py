@@ -230,7 +230,11 @@ class PolicyError(ZkfedError):
 
 
 def excerpt(data: bytes | str, limit: int = 200) -> str:
-    """Returns at most `limit` characters of a sender's input, escaped, for an error text."""
-    raw = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else bytes(data[: limit + 1])
-    text = raw.decode("ascii", "backslashreplace").encode("unicode_escape").decode("ascii")
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    r"""Returns at most `limit` characters of a sender's input, escaped, for an error text.
+
+    Printable ASCII stays, a backslash is doubled, and every other byte or character becomes an
+    escape such as \x1b, so no two inputs that fit look alike. A longer one ends in "...".
+    """
+    head = data[: limit + 1]
+    text = (head if isinstance(head, str) else bytes(head).decode("latin-1")).encode("unicode_escape").decode("ascii")
+    return text if len(text) <= limit else (text[: max(limit - 3, 0)] + "...")[:limit]
