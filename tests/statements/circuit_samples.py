@@ -60,7 +60,9 @@ def sample(model: LinearModel, rows: int, *, seed: int = 1, curve: Curve = BLS12
     base = rand.integers(-3000, 3001, (model.inputs, model.outputs))
     terms = PublicTerms.of(model, rows, base, benchmark)
     exact = np.linalg.lstsq(terms.gram.astype(float), -terms.gradient.astype(float) / 2, rcond=None)[0]
-    update = as_ints(np.clip(np.rint(exact / 3), -HALF, HALF - 1).astype(np.int64))
+    # Every step of less than the whole way improves a convex loss; this one is also in range.
+    step = min(1 / 3, (HALF - 1) / np.abs(exact).max())
+    update = as_ints(np.rint(exact * step).astype(np.int64))
     return Sample(model, rows, terms, update, curve)
 
 
