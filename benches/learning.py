@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
         attackers(standard, seeds),
     )
     report["small_epsilon"] = show(
-        "epsilon = 0.1 a round: devices needed (20 rows each, drawn with replacement: the data set is too small)",
+        "epsilon = 0.1 a round: devices needed (their rows are drawn with replacement: the data set is too small)",
         small_epsilon(standard, max(seeds // 2, 2)),
     )
     report["seconds"] = round(time.perf_counter() - began, 1)
@@ -151,7 +151,7 @@ def presets(preset: Preset, seeds: int) -> list[Row]:
 
 def cohorts(preset: Preset, seeds: int, *, is_coarse: bool) -> list[Row]:
     """Sweeps devices, rounds, epsilon, features, clip and rate around a preset."""
-    sizes = [(44, 5), (64, 5), (84, 5), (104, 5), (64, 4)]
+    sizes = [(40, 5), (60, 5), (80, 5), (100, 5), (80, 4)]
     out = []
     for (devices, rounds), epsilon in itertools.product(sizes, (1.0, 1.5, 2.0)):
         best: Row = {}
@@ -229,12 +229,13 @@ def attackers(preset: Preset, seeds: int) -> list[Row]:
 def small_epsilon(preset: Preset, seeds: int) -> list[Row]:
     """Accuracy at epsilon = 0.1 for growing cohorts of resampled shards."""
     out = []
-    for devices in (100, 250, 500, 1000, 1500, 2000):
+    for devices in (250, 500, 750, 950, 1200, 1500):
         candidate = dataclasses.replace(preset, epsilon=0.1)
         done = []
         for seed in range(seeds):
             cohort = cohort_of(preset, seed)
-            shards = resampled_shards(cohort, devices=devices, rows=20, skew=preset.skew, seed=seed)
+            rows = len(cohort.shards[0].labels)
+            shards = resampled_shards(cohort, devices=devices, rows=rows, skew=preset.skew, seed=seed)
             done.append(simulate(World(cohort, shards), candidate, Scenario(), seed=seed))
         out.append({
             "devices": devices,

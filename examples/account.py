@@ -43,6 +43,7 @@ class Account:
     honest_total: int = 0
     ciphertext_bytes: int = 0
     epsilon: float = 0.0
+    default_epsilon: str = ""
     members: list[set[int]] = field(default_factory=list)
     _refused: list[dict[str, Any]] = field(default_factory=list)
     _clients: dict[str, Client] = field(default_factory=dict, repr=False)
@@ -151,6 +152,7 @@ class Account:
             "delta": federation.spending.total()[1],
             "epsilon_per_round": self.policy.epsilon,
             "guarantee": federation.guarantee(),
+            "default_epsilon": self.default_epsilon,
             "accuracy": {
                 "base": first["base"],
                 "released": last["released"],

@@ -70,27 +70,27 @@ class Preset:
     benchmark_rows: int = 200
     test_rows: int = 397
     seed: int = 0
-    default_epsilon_note: str = ""
 
 
 PRESETS = {
     "standard": Preset(
         name="standard",
-        title="handwritten digits, 60 devices, 12 features",
+        title="handwritten digits, 80 devices, 12 features",
         data="digits",
-        devices=60,
+        devices=80,
         features=12,
         rounds=5,
         clip_norm=0.2,
         server_rate=2.0,
         schedule=("5%", "3%", "2%", "1%", "0.5%"),
         cheat_rounds=((), (), (1, 3, 5), (2,)),
+        epsilon=1.5,
     ),
     "small": Preset(
         name="small",
-        title="breast cancer, 12 devices, 4 features",
+        title="breast cancer, 14 devices, 4 features",
         data="breast-cancer",
-        devices=12,
+        devices=14,
         features=4,
         rounds=3,
         clip_norm=0.3,

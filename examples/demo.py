@@ -18,6 +18,7 @@ from pathlib import Path
 from examples.account import Account
 from examples.cheats import CHEATS, Cheat
 from examples.cohort import PRESETS, Cohort, Preset, load_cohort
+from examples.default_epsilon import default_epsilon_line
 from examples.screen import Screen, print_account
 from zkfed.adapters.memory import MemoryTransport
 from zkfed.algebra.backend import backends
@@ -94,6 +95,8 @@ def run(preset: Preset, out: Path) -> dict[str, object]:
     shutil.rmtree(folder, ignore_errors=True)
     federation.transcript.save(folder)
     check_in_fresh_process(folder)
+    released = account.accuracies[-1]["released"]
+    account.default_epsilon = default_epsilon_line(preset, cohort, released)
     account.seconds["total"] = time.perf_counter() - start
     report = account.report(federation)
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")

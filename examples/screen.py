@@ -90,8 +90,7 @@ def print_account(report: dict[str, Any], account: Account, out: Path) -> None:
                   f"{report['honest_total']} ({share:.1%})")  # fmt: skip
     console.rule("what it cost in privacy")
     console.print(report["guarantee"])
-    if account.preset.default_epsilon_note:
-        console.print(account.preset.default_epsilon_note)
+    console.print(report["default_epsilon"])
     console.print(
         f"written: {out}/report.json, {out}/demo.png, {out}/transcript (python -m zkfed check {out}/transcript)"
     )

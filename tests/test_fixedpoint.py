@@ -1,7 +1,7 @@
 """Fixed point: an update never exceeds the bound that is proven and charged, in exact integers.
 
-Also: the bound equals its definition (computed here with 60 decimal digits), rows and lanes
-equal the ones that circuits and commitments use, and packing is undone exactly.
+Also: the bound equals its definition (computed here with 120 decimal digits), rows and lanes
+have the protocol's scales, and packing is undone exactly.
 """
 
 from __future__ import annotations
@@ -127,16 +127,18 @@ def test_bad_bounds_are_refused(arguments: tuple[Any, ...], error: type[Exceptio
 # -- rows ----------------------------------------------------------------------------------------
 
 
-def test_rows_equal_the_ones_of_the_circuit() -> None:
-    from zkfed.policy import LinearModel
-    from zkfed.statements.improvement import Benchmark
+def test_features_count_in_127ths_and_end_in_the_bias() -> None:
+    x = np.array([[1.0, -1.0, 0.0], [0.5, -0.004, 0.004]])
+    assert fp.quantise_features(x).tolist() == [[127, -127, 0, 127], [64, -1, 1, 127]]
+    assert fp.quantise_features(np.array([[-127, 5]])).tolist() == [[-127, 5, 127]]
 
-    random = np.random.default_rng(3)
-    x = random.uniform(-1, 1, (20, 5))
-    for classes, y in ((1, random.uniform(-1, 1, 20)), (2, random.integers(0, 2, 20)), (4, random.integers(0, 4, 20))):
-        rows = Benchmark.of(LinearModel(5, classes), x, y)
-        assert (rows.features == fp.quantise_features(x)).all()
-        assert (rows.targets == fp.quantise_targets(y, classes=classes)).all()
+
+def test_targets_are_at_the_scale_of_the_logits() -> None:
+    one = 127 * 2**15
+    assert fp.quantise_targets(np.array([0, 1]), classes=2).tolist() == [[-one], [one]]
+    assert fp.quantise_targets(np.array([2, 0]), classes=3).tolist() == [[0, 0, one], [one, 0, 0]]
+    assert fp.quantise_targets(np.array([-1.0, 0.25]), classes=1).tolist() == [[-one], [one // 4]]
+    assert fp.quantise_targets(np.array([0.25]), classes=1, fraction_bits=2).tolist() == [[127]]
 
 
 def test_squared_loss_is_exact_where_floats_and_int64_are_not() -> None:
@@ -187,10 +189,12 @@ def test_lanes_unpack_to_what_was_packed(values: list[int]) -> None:
 
 
 @given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=30))
-def test_lanes_equal_the_ones_of_the_commitment(values: list[int]) -> None:
-    from zkfed.commitments.pedersen import pack
-
-    assert fp.pack_lanes(values) == pack(values)
+def test_lanes_are_the_sums_of_the_protocol(values: list[int]) -> None:
+    padded = values + [0] * (-len(values) % 7)
+    scalars = fp.pack_lanes(values)
+    for j, scalar in enumerate(scalars):
+        assert scalar == sum(padded[7 * j + lane] * 2 ** (32 * lane) for lane in range(7))
+    assert len(scalars) == len(padded) // 7
 
 
 def test_lanes_add_up_like_vectors() -> None:

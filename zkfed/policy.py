@@ -7,14 +7,13 @@ clip that the privacy guarantee assumes and the range that makes decryption exac
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
 from zkfed.encoding import Reader, Writer, digest
-from zkfed.errors import DecodeError, PolicyError
+from zkfed.errors import DecodeError, PolicyError, excerpt
 
 __all__ = ["CLIENTS_MAX", "Improvement", "LinearModel", "RoundPolicy", "parse_share"]
 
@@ -25,6 +24,10 @@ NOISE_BITS = 28
 CLIENTS_MAX = 1 << 14
 FEATURE_LIMIT = 127
 """Features are integers in [-127, 127]; 1.0 is 127, and so is the bias column."""
+LOSS_BITS_MAX = 256
+"""No loss reaches this: it would not fit the field of any curve."""
+SCHEDULE_MAX = 1 << 10
+"""Entries of a schedule."""
 SHARE_SCALE = 1_000_000
 """S: a share X/S is given in millionths."""
 
@@ -38,14 +41,34 @@ def parse_share(value: str | float | Fraction) -> int:
     if isinstance(value, bool) or not isinstance(value, (str, int, float, Fraction)):
         raise PolicyError(f'a share is "5%", 0.05 or a Fraction, got {type(value).__name__}')
     try:
-        text = str(value).strip() if not isinstance(value, Fraction) else value
-        share = Fraction(text[:-1]) / 100 if isinstance(text, str) and text.endswith("%") else Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise PolicyError(f'{str(value)[:40]!r} is no share; write for example "5%"') from None
+        share = _share_of_text(value) if isinstance(value, str) else Fraction(_as_written(value))
+    except (ValueError, OverflowError, ZeroDivisionError):
+        raise PolicyError(f'{_shown(value)} is no share; write for example "5%"') from None
     scaled = share * SHARE_SCALE
     if not 0 < share <= 1 or scaled.denominator != 1:
-        raise PolicyError(f"the share {str(value)[:40]} is outside (0, 1] or finer than a millionth")
+        raise PolicyError(f"the share {_shown(value)} is outside (0, 1] or finer than a millionth")
     return int(scaled)
+
+
+def _share_of_text(text: str) -> Fraction:
+    # Exponents are refused: Fraction("1e999999999") would fill the memory.
+    if len(text) > 40 or "e" in text.lower():
+        raise ValueError("no share")
+    text = text.strip()
+    return Fraction(text[:-1]) / 100 if text.endswith("%") else Fraction(text)
+
+
+def _as_written(value: float | Fraction) -> str | float | Fraction:
+    # 0.05 means 1/20, not the binary fraction next to it.
+    return str(float(value)) if isinstance(value, float) else value
+
+
+def _shown(value: object) -> str:
+    """Returns what came, short enough for an error text."""
+    size = value.bit_length() if isinstance(value, int) else 0
+    if isinstance(value, Fraction):
+        size = max(value.numerator.bit_length(), value.denominator.bit_length())
+    return excerpt(repr(value), 60) if size <= 128 else f"a number of {size} bits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +93,7 @@ class LinearModel:
         for name, maximum in limits.items():
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= maximum:
-                raise PolicyError(f"LinearModel.{name} is {value!r}, expected an int in [1, {maximum}]")
+                raise PolicyError(f"LinearModel.{name} is {_shown(value)}, expected an int in [1, {maximum}]")
 
     @property
     def inputs(self) -> int:
@@ -118,10 +141,15 @@ class Improvement:
     base_loss_min: int = 1
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, LinearModel):
+            raise PolicyError(f"Improvement.model is a {type(self.model).__name__}, expected LinearModel")
         if type(self.rows) is not int or not 1 <= self.rows <= 1 << 20:
-            raise PolicyError(f"Improvement.rows is {self.rows!r}, expected an int in [1, {1 << 20}]")
-        if type(self.base_loss_min) is not int or self.base_loss_min < 1:
-            raise PolicyError("Improvement.base_loss_min is below 1: a zero base loss proves nothing")
+            raise PolicyError(f"Improvement.rows is {_shown(self.rows)}, expected an int in [1, {1 << 20}]")
+        if type(self.base_loss_min) is not int or not 1 <= self.base_loss_min < 1 << LOSS_BITS_MAX:
+            raise PolicyError(
+                f"Improvement.base_loss_min is {_shown(self.base_loss_min)}, expected an int in "
+                f"[1, 2^{LOSS_BITS_MAX}): a zero base loss proves nothing"
+            )
         object.__setattr__(self, "at_least", Fraction(parse_share(self.at_least), SHARE_SCALE))
 
     @property
@@ -197,8 +225,8 @@ class RoundPolicy:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise PolicyError(f"RoundPolicy.{name} is a {type(value).__name__}, expected a number")
-            if not math.isfinite(value) or not low < value <= high:
-                raise PolicyError(f"RoundPolicy.{name} is {value}, expected a number in ({low}, {high}]")
+            if not low < value <= high:  # refuses NaN too
+                raise PolicyError(f"RoundPolicy.{name} is {_shown(value)}, expected a number in ({low}, {high}]")
             object.__setattr__(self, name, float(value))
         for name, minimum, maximum in (
             ("min_clients", 2, CLIENTS_MAX), ("max_clients", self.min_clients, CLIENTS_MAX), ("attempts", 1, 8),
@@ -206,17 +234,24 @@ class RoundPolicy:
         ):  # fmt: skip
             value = getattr(self, name)
             if type(value) is not int or not minimum <= value <= maximum:
-                raise PolicyError(f"RoundPolicy.{name} is {value!r}, expected an int in [{minimum}, {maximum}]")
+                raise PolicyError(f"RoundPolicy.{name} is {_shown(value)}, expected an int in [{minimum}, {maximum}]")
         for name, choices in (
             ("scheme", ("ckks", "bfv")), ("curve", ("bls12-381", "bn254")), ("setup", ("development", "production"))
         ):  # fmt: skip
             if getattr(self, name) not in choices:
-                raise PolicyError(f"RoundPolicy.{name} is {getattr(self, name)!r}, expected one of {choices}")
+                raise PolicyError(f"RoundPolicy.{name} is {_shown(getattr(self, name))}, expected one of {choices}")
         for name in ("adder_key", "holder_key"):
-            if len(getattr(self, name)) not in (0, 32):
-                raise PolicyError(f"RoundPolicy.{name} has {len(getattr(self, name))} bytes, expected 32")
+            key = getattr(self, name)
+            if not isinstance(key, bytes):
+                raise PolicyError(f"RoundPolicy.{name} is a {type(key).__name__}, expected bytes")
+            if len(key) not in (0, 32):
+                raise PolicyError(f"RoundPolicy.{name} has {len(key)} bytes, expected 32")
         if self.adder_key and self.adder_key == self.holder_key:
             raise PolicyError("the adders and the key holder have the same key: one party would read every update")
+        if type(self.schedule) not in (tuple, list):
+            raise PolicyError(f"RoundPolicy.schedule is a {type(self.schedule).__name__}, expected a tuple of shares")
+        if len(self.schedule) > SCHEDULE_MAX:
+            raise PolicyError(f"RoundPolicy.schedule has {len(self.schedule)} shares, at most {SCHEDULE_MAX}")
         object.__setattr__(self, "schedule", tuple(Fraction(parse_share(x), SHARE_SCALE) for x in self.schedule))
         if (self.max_clients << (UPDATE_BITS - 1)) + (2 << NOISE_BITS) >= 1 << 31:
             raise PolicyError(f"{self.max_clients} clients and two noises overflow a lane of 32 bits")
@@ -232,13 +267,21 @@ class RoundPolicy:
 
     def millionths(self, round_number: int) -> int:
         """Returns X (for S = 10^6) of a round, counted from 1."""
+        if round_number < 1:
+            raise ValueError("rounds are counted from 1")
         if not self.schedule:
             return self.statement.millionths
         share = self.schedule[min(round_number, len(self.schedule)) - 1]
         return int(share * SHARE_SCALE)
 
     def pinned(self, *, adder_key: bytes, holder_key: bytes) -> RoundPolicy:
-        """Returns the policy with both parties' signing keys pinned."""
+        """Returns the policy with both parties' signing keys pinned.
+
+        Raises:
+            PolicyError: A key does not have 32 bytes, or both are the same.
+        """
+        if not adder_key or not holder_key:
+            raise PolicyError("a pinned key has 32 bytes, got none")
         return replace(self, adder_key=adder_key, holder_key=holder_key)
 
     def encode(self) -> bytes:
@@ -257,7 +300,7 @@ class RoundPolicy:
         statement = Improvement.decode(r.bytes(limit=4096))
         clip, epsilon, delta, rate, epsilon_max = (_number(r.text(limit=32)) for _ in range(5))
         least, most, attempts, groups = (r.u64() for _ in range(4))
-        shares = r.list(1 << 10, exact=8)
+        shares = r.list(SCHEDULE_MAX, exact=8)
         schedule = tuple(Fraction(int.from_bytes(x, "big"), SHARE_SCALE) for x in shares)
         scheme, curve, setup = r.text(32), r.text(32), r.text(32)
         adder, holder = r.bytes(limit=32), r.bytes(limit=32)

@@ -171,7 +171,7 @@ class _Frame:
         return b"".join([self.head, body.data, self.tail])
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64, typed=True)  # typed: True and 1.0 are no counts
 def _ciphertext_frame(params: EncryptionParams, count: int, compression: int = 0) -> _Frame:
     if type(count) is not int or not 1 <= count <= COUNT_MAX:
         raise ValueError(f"a ciphertext holds 1 to {COUNT_MAX} integers, not {count!r}")

@@ -6,6 +6,7 @@ They all run in this process here: whoever reads its memory reads everything.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkfed.dp.accounting import Spending, guarantee_line, predicted_noise_signal
-from zkfed.errors import PolicyError, ZkfedError
+from zkfed.errors import PolicyError, TransportError, ZkfedError
 from zkfed.groth16.keys import ProvingKey
 from zkfed.groth16.prove import Prover
 from zkfed.groth16.setup import development_keys
@@ -61,6 +62,7 @@ class _Round:
     seconds: dict[str, float] = field(default_factory=dict)
     commits: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
     tries: int = 0
+    messages: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -205,9 +207,12 @@ class Federation:
         return f"{path}/{name}"
 
     def _send(self, channel: str, message: bytes) -> bytes:
-        """Moves one message through the transport and returns what arrived."""
-        self.transport.publish(channel, message)
-        return self.transport.fetch(channel)[-1]
+        """Moves one message through the transport and returns what arrived under its address."""
+        address = self.transport.publish(channel, message)
+        for arrived in self.transport.fetch(channel):
+            if hashlib.sha256(arrived).hexdigest() == address:
+                return arrived
+        raise TransportError(f"a message published to {channel} did not arrive")
 
     def _timed(self, state: _Round, stage: str, start: float) -> None:
         state.seconds[stage] = state.seconds.get(stage, 0.0) + time.perf_counter() - start
@@ -216,14 +221,15 @@ class Federation:
         start = time.perf_counter()
         prefix = self._channel(state, f"attempt-{attempt}-{group}")
         offer, key = self._holder.offer(state.number, attempt, group)
+        key = self._send(f"{prefix}/key", key)
         draft = self._adder.announce(
-            self._send(f"{prefix}/offer", offer), self._send(f"{prefix}/key", key),
-            members=members, deadline_s=int(time.time()) + COMMIT_WINDOW_S,
-        )  # fmt: skip
+            self._send(f"{prefix}/offer", offer), key, members=members, deadline_s=int(time.time()) + COMMIT_WINDOW_S
+        )
         signed = self._holder.countersign(self._send(f"{prefix}/draft", draft))
         announcement = self._send(f"{prefix}/announcement", signed)
         self._adder.open_attempt(announcement)
         announced = Announced.decode(announcement)
+        state.messages[announced.digest] = (announcement, key)
         if attempt == 1:
             state.first = announced
         self._timed(state, "announce", start)
@@ -232,7 +238,7 @@ class Federation:
     def _collect_commits(self, state: _Round, announced: Announced) -> Iterator[Event]:
         start = time.perf_counter()
         channel, total = self._channel(state, "commits"), len(self.clients)
-        announcement = self.transport.fetch(self._channel(state, "announcement", announced))[-1]
+        announcement = state.messages[announced.digest][0]
 
         def join(client: Client) -> bytes:
             return client.join(
@@ -316,8 +322,7 @@ class Federation:
     def _collect_seals(self, state: _Round, announced: Announced, members: tuple[bytes, ...]) -> Iterator[Event]:
         start = time.perf_counter()
         body, channel = announced.body, self._channel(state, "sealed", announced)
-        announcement = self.transport.fetch(self._channel(state, "announcement", announced))[-1]
-        key = self.transport.fetch(self._channel(state, "key", announced))[-1]
+        announcement, key = state.messages[announced.digest]
         clients = [self.clients[state.commits[m][0]] for m in members if m in state.commits]
 
         def seal(client: Client) -> bytes:

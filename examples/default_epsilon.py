@@ -1,0 +1,42 @@
+"""What cohort the default epsilon = 0.1 a round would need: a simulation, without proofs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from benches.learning import resampled_shards, total_epsilon
+from benches.simulation import Scenario, World, simulate
+from examples.cohort import Cohort, Preset
+
+__all__ = ["default_epsilon_line"]
+
+DEFAULT_EPSILON = 0.1
+SIZES = (250, 500, 750, 1000, 1500, 2000, 3000)
+ROWS_PER_DEVICE = 20
+SEEDS = 3
+
+
+def default_epsilon_line(preset: Preset, cohort: Cohort, accuracy: float) -> str:
+    """Returns one line: the smallest simulated cohort that reaches an accuracy at epsilon = 0.1.
+
+    Rows are drawn with replacement, since the data set is too small for so many devices.
+    """
+    candidate = dataclasses.replace(preset, epsilon=DEFAULT_EPSILON)
+    spent = total_epsilon(candidate, preset.rounds)
+    for devices in SIZES:
+        reached = []
+        for seed in range(SEEDS):
+            shards = resampled_shards(cohort, devices=devices, rows=ROWS_PER_DEVICE, skew=preset.skew, seed=seed)
+            reached.append(simulate(World(cohort, shards), candidate, Scenario(), seed=seed).accuracy[-1])
+        if float(np.mean(reached)) >= accuracy:
+            break
+    else:
+        devices, reached = SIZES[-1], reached
+    mean = float(np.mean(reached))
+    verdict = f"about {devices} devices" if mean >= accuracy else f"more than {devices} devices"
+    return (
+        f"at the default epsilon {DEFAULT_EPSILON:g} a round ({spent:.2g} in all) the same quality would need {verdict} "
+        f"({mean:.1%}; simulated without proofs, {SEEDS} runs, rows drawn with replacement)"
+    )
