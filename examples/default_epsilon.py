@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from benches.learning import resampled_shards, total_epsilon
+from benches.learning import total_epsilon
 from benches.simulation import Scenario, World, simulate
-from examples.cohort import Cohort, Preset
+from examples.cohort import Cohort, Preset, resampled_shards
 
 __all__ = ["default_epsilon_line"]
 
@@ -25,18 +25,18 @@ def default_epsilon_line(preset: Preset, cohort: Cohort, accuracy: float) -> str
     """
     candidate = dataclasses.replace(preset, epsilon=DEFAULT_EPSILON)
     spent = total_epsilon(candidate, preset.rounds)
+    devices, mean = 0, 0.0
     for devices in SIZES:
-        reached = []
-        for seed in range(SEEDS):
-            shards = resampled_shards(cohort, devices=devices, rows=ROWS_PER_DEVICE, skew=preset.skew, seed=seed)
-            reached.append(simulate(World(cohort, shards), candidate, Scenario(), seed=seed).accuracy[-1])
-        if float(np.mean(reached)) >= accuracy:
+        mean = float(np.mean([_final_accuracy(candidate, cohort, devices, seed) for seed in range(SEEDS)]))
+        if mean >= accuracy:
             break
-    else:
-        devices, reached = SIZES[-1], reached
-    mean = float(np.mean(reached))
     verdict = f"about {devices} devices" if mean >= accuracy else f"more than {devices} devices"
     return (
-        f"at the default epsilon {DEFAULT_EPSILON:g} a round ({spent:.2g} in all) the same quality would need {verdict} "
-        f"({mean:.1%}; simulated without proofs, {SEEDS} runs, rows drawn with replacement)"
+        f"at the default epsilon {DEFAULT_EPSILON:g} a round ({spent:.2g} in all) the same quality would need "
+        f"{verdict} ({mean:.1%}; simulated without proofs, {SEEDS} runs, rows drawn with replacement)"
     )
+
+
+def _final_accuracy(preset: Preset, cohort: Cohort, devices: int, seed: int) -> float:
+    shards = resampled_shards(cohort, devices=devices, rows=ROWS_PER_DEVICE, skew=preset.skew, seed=seed)
+    return simulate(World(cohort, shards), preset, Scenario(), seed=seed).accuracy[-1]
