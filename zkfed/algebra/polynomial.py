@@ -30,10 +30,10 @@ def _twiddles(curve: Curve, size: int, is_inverse: bool) -> tuple[Ints, ...]:  #
 
 
 @functools.lru_cache(maxsize=64)
-def _coset_powers(curve: Curve, size: int) -> tuple[Ints, Ints]:
-    forward = powers(curve.generator, size, curve.order)
+def _coset_factors(curve: Curve, size: int) -> Ints:
+    """Returns g^j / n: the powers that move to the coset, with the scale of the inverse transform."""
     scale = pow(size, -1, curve.order)
-    return forward, np.asarray(forward * scale % curve.order, dtype=object)
+    return np.asarray(powers(curve.generator, size, curve.order) * scale % curve.order, dtype=object)
 
 
 def _transform(values: Ints, curve: Curve, *, is_inverse: bool) -> Ints:
@@ -69,11 +69,16 @@ def coset_quotient(a: Ints, b: Ints, c: Ints, curve: Curve) -> Ints:
 
     The constant Z(g) = g^n - 1, by which the values of the quotient differ from these, is
     folded into the proving key.
+
+    Raises:
+        ValueError: The lengths differ, or there is no domain of that size.
     """
-    _, scaled = _coset_powers(curve, len(a))
+    if not len(a) == len(b) == len(c):
+        raise ValueError(f"{len(a)}, {len(b)} and {len(c)} values of A, B and C: expected one number")
+    factors = _coset_factors(curve, len(a))
 
     def on_coset(values: Ints) -> Ints:
-        coefficients = _transform(values, curve, is_inverse=True) * scaled % curve.order
+        coefficients = _transform(values, curve, is_inverse=True) * factors % curve.order
         return _transform(np.asarray(coefficients, dtype=object), curve, is_inverse=False)
 
     return np.asarray((on_coset(a) * on_coset(b) - on_coset(c)) % curve.order, dtype=object)

@@ -1,0 +1,56 @@
+"""Shows which backend is chosen, that the environment can name one, and what is said about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from zkfed.algebra import backend as seam
+from zkfed.algebra.curve import BLS12_381, BN254
+
+
+@pytest.fixture(autouse=True)
+def _no_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ZKFED_BACKEND", raising=False)
+
+
+def test_the_wheel_serves_bls12_381_and_python_serves_bn254() -> None:
+    assert seam.use().name == "arkworks"
+    assert seam.use("bls12-381") is seam.use(BLS12_381)
+    assert seam.use("bn254").name == "reference"
+    assert seam.use(BN254).curve == BN254
+
+
+def test_the_environment_names_a_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZKFED_BACKEND", "reference")
+    assert repr(seam.use()) == "ReferenceBackend(bls12-381)"
+    monkeypatch.setenv("ZKFED_BACKEND", "arkworks")
+    assert repr(seam.use()) == "ArkworksBackend(bls12-381)"
+    assert seam.use(BN254).name == "reference"  # the wheel has one curve
+
+
+def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="bls12-381"):
+        seam.use("secp256k1")
+    monkeypatch.setenv("ZKFED_BACKEND", "fastest")
+    with pytest.raises(ValueError, match="arkworks, reference"):
+        seam.use()
+
+
+def test_status_says_which_one_runs_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = {s.name: s for s in seam.backends()}
+    assert chosen["arkworks"].is_chosen
+    assert not chosen["reference"].is_chosen
+    assert all(s.is_available and s.reason for s in chosen.values())
+    monkeypatch.setattr(seam, "_is_available", lambda name: name == "reference")
+    fallback = {s.name: s for s in seam.backends()}
+    assert fallback["reference"].is_chosen
+    assert "pip install py-arkworks-bls12381" in fallback["arkworks"].reason
+
+
+def test_each_backend_has_its_own_curve_only() -> None:
+    from zkfed.algebra.curve import Curve
+    from zkfed.algebra.reference import ReferenceBackend
+
+    tiny = Curve("tiny", 17, 17, 1, 4, 3, 0)
+    with pytest.raises(ValueError, match="tiny"):
+        ReferenceBackend(tiny)
