@@ -1,0 +1,148 @@
+"""Accept and reject vectors of the frozen statements.
+
+The inputs are drawn from SHA-256, so that any language can draw them again; what is expected
+is written down here by hand, not computed by the circuit. Integers that may pass 2^53 are
+decimal strings.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.algebra.curve import CURVES
+from zkfed.policy import LinearModel
+from zkfed.statements.improvement import Benchmark, PublicTerms
+from zkfed.statements.update_bound import squared_norm_max
+
+__all__ = ["VECTOR_MODEL", "VECTOR_PARAMETERS", "VECTOR_ROWS", "bound_vectors", "improvement_vectors"]
+
+VECTOR_MODEL, VECTOR_ROWS = LinearModel(3, 3), 20
+VECTOR_PARAMETERS = 12
+REFUSED = "unsatisfied-constraint"
+
+
+def drawn(use: str, shape: tuple[int, ...], half: int) -> npt.NDArray[np.int64]:
+    """Returns integers in [-half, half): SHA-256("<use>/<i>"), first eight bytes, modulo 2 half, minus half."""
+    count = int(np.prod(shape))
+    digests = [sha256(f"{use}/{i}".encode()).digest()[:8] for i in range(count)]
+    return np.array([int.from_bytes(d, "big") % (2 * half) - half for d in digests], dtype=np.int64).reshape(shape)
+
+
+def root_of_two(curve: str) -> int:
+    """Returns s with s^2 = 2: for a primitive 8th root w, (w + 1/w)^2 = w^2 + w^-2 + 2 = 2."""
+    w, order = CURVES[curve].root_of_unity(8), CURVES[curve].order
+    return (w + pow(w, -1, order)) % order
+
+
+def _texts(update: Any) -> Any:
+    return [_texts(row) for row in update] if isinstance(update, list) else str(update)
+
+
+def _reject(name: str, constraint: str, **inputs: Any) -> dict[str, Any]:
+    expect = {"code": REFUSED, "constraint": constraint} if constraint else {"code": "proof-invalid"}
+    return {"name": name, "expect": expect, **inputs}
+
+
+def _with(update: Any, position: Any, value: int) -> Any:
+    changed = np.asarray(update, dtype=object).copy()
+    changed[position] = value
+    return changed.tolist()
+
+
+def bound_vectors(value_bits: int) -> dict[str, Any]:
+    """Returns the vectors of S0 (16 bits) or N (29 bits) for 12 coordinates."""
+    half, top = 1 << (value_bits - 1), squared_norm_max(VECTOR_PARAMETERS, value_bits)
+    update = drawn(f"zkfed vector {value_bits}", (VECTOR_PARAMETERS,), half).tolist()
+    norm, zeros = sum(v * v for v in update), [0] * VECTOR_PARAMETERS
+
+    def accept(name: str, values: list[int], norm_max: int) -> dict[str, Any]:
+        return {"name": name, "update": _texts(values), "squared-norm-max": str(norm_max), "expect": "accept"}
+
+    def reject(name: str, constraint: str, values: list[int], norm_max: int, **more: Any) -> dict[str, Any]:
+        return _reject(name, constraint, update=_texts(values), **{"squared-norm-max": str(norm_max)}, **more)
+
+    wraps = []
+    for curve in CURVES:
+        root, r = root_of_two(curve), CURVES[curve].order
+        fourth = CURVES[curve].root_of_unity(4)
+        wraps += [
+            reject(f"a square that wraps to 2, {curve}", "update/range", _with(zeros, 0, root), 2, curve=curve),
+            reject(f"its negative, {curve}", "update/range", _with(zeros, 0, r - root), 2, curve=curve),
+            reject(
+                f"squares that cancel, {curve}", "update/range",
+                _with(_with(zeros, 0, 12345), 1, 12345 * fourth % r), 0, curve=curve,
+            ),
+        ]  # fmt: skip
+    return {
+        "shape": f"P={VECTOR_PARAMETERS}",
+        "vectors": [
+            accept("norm equal to the bound", update, norm),
+            accept("norm far below the bound", update, top),
+            accept("zero", zeros, 0),
+            accept("least coordinate", _with(update, 3, -half), top),
+            accept("largest coordinate", _with(update, 11, half - 1), top),
+            accept("all coordinates least", [-half] * VECTOR_PARAMETERS, top),
+            reject("norm one above the bound", "update/norm-slack", update, norm - 1),
+            reject("any norm against the bound 0", "update/norm-slack", _with(zeros, 7, 1), 0),
+            reject("coordinate one below the least", "update/range", _with(update, 3, -half - 1), top),
+            reject("coordinate one above the largest", "update/range", _with(update, 11, half), top),
+            reject("coordinate far above", "update/range", _with(zeros, 0, 1 << 60), top),
+            *wraps,
+            reject("bound below 0", "", update, -1),
+            reject("bound above the bit budget", "", update, top + 1),
+        ],
+    }
+
+
+def improvement_vectors() -> dict[str, Any]:
+    """Returns the vectors of S2 for the model 3x3 and 20 rows."""
+    model, rows = VECTOR_MODEL, VECTOR_ROWS
+    features = drawn("zkfed vector features", (rows, model.features), 127)
+    labels = drawn("zkfed vector labels", (rows,), 1 << 20) % model.classes
+    base = drawn("zkfed vector base", (model.inputs, model.outputs), 4096)
+    terms = PublicTerms.of(model, rows, base, Benchmark.of(model, features, labels))
+    # One gradient step. N/2 is the gradient and tr G is above the largest eigenvalue of G, so it improves.
+    trace = int(sum(terms.gram[i, i] for i in range(model.inputs)))
+    update = np.asarray(-terms.gradient // (2 * trace), dtype=object)
+    norm, change, top = int((update**2).sum()), terms.loss_change(update), squared_norm_max(model.parameters, 16)
+
+    def vector(values: Any, norm_max: int, change_max: int) -> dict[str, Any]:
+        bounds = {"squared-norm-max": str(norm_max), "loss-change-max": str(change_max)}
+        return {"update": _texts(np.asarray(values, dtype=object).tolist()), **bounds}
+
+    def accept(name: str, **inputs: Any) -> dict[str, Any]:
+        return {"name": name, "expect": "accept", **inputs}
+
+    wraps = [
+        _reject(f"a square that wraps to 2, {curve}", "update/range", curve=curve,
+                **vector(_with(0 * update, (0, 0), root_of_two(curve)), 2, -1))
+        for curve in CURVES
+    ]  # fmt: skip
+    return {
+        "shape": "3x3 n=20",
+        "base": base.tolist(),
+        "features": features.tolist(),
+        "labels": labels.tolist(),
+        "base loss": str(terms.loss),
+        "vectors": [
+            accept("norm and improvement equal to their bounds", **vector(update, norm, change)),
+            accept("both far inside", **vector(update, top, -1)),
+            _reject("norm one above the bound", "update/norm-slack", **vector(update, norm - 1, change)),
+            _reject("improvement one short", "improvement", **vector(update, norm, change - 1)),
+            _reject("no update", "improvement", **vector(0 * update, top, -1)),
+            _reject("the opposite update", "improvement", **vector(-update, norm, change)),
+            _reject("all of the loss", "improvement", **vector(update, norm, -terms.loss)),
+            _reject("coordinate one above the largest", "update/range",
+                    **vector(_with(update, (1, 2), 1 << 15), top, -1)),
+            _reject("coordinate one below the least", "update/range",
+                    **vector(_with(update, (3, 0), -(1 << 15) - 1), top, -1)),
+            *wraps,
+            _reject("no improvement asked for", "", **vector(update, norm, 0)),
+            _reject("a worse model allowed", "", **vector(update, norm, 5)),
+            _reject("bound above the bit budget", "", **vector(update, top + 1, change)),
+        ],
+    }  # fmt: skip
