@@ -37,6 +37,9 @@ from zkfed.dp.accounting import epsilon_of, predicted_noise_signal
 
 Row = dict[str, Any]
 SHARES = (0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
+STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.5, 1.0, 2.0)
+CLIPS = (0.05, 0.1, 0.2, 0.4, 0.8)
+FEATURES = (8, 10, 12, 14, 16, 20)
 SKEWS = {"none": 1e4, "mild (3)": 3.0, "strong (1)": 1.0, "extreme (0.3)": 0.3}
 
 
@@ -55,9 +58,9 @@ def main(arguments: list[str] | None = None) -> None:
         "cohorts: the best of each size and epsilon with at most one honest device in ten refused in any round",
         cohorts(standard, 2 if options.quick else 5, is_coarse=options.quick),
     )
-    report["strength"] = show(
-        "proximal term: honest devices refused by round, and accuracy", strengths(standard, seeds)
-    )
+    for title, candidates in variants(standard).items():
+        rows = varied(candidates, seeds)
+        report[title] = show(f"{title}: honest devices refused by round, accuracy", rows)
     report["refusals"] = show(
         "honest devices that a share X would refuse, by skew and round (the schedule decides who is summed)",
         refusals(standard, seeds),
@@ -183,16 +186,29 @@ def cohorts(preset: Preset, seeds: int, *, is_coarse: bool) -> list[Row]:
     return out
 
 
-def strengths(preset: Preset, seeds: int) -> list[Row]:
-    """Varies the proximal term."""
+def varied(candidates: dict[str, Preset], seeds: int) -> list[Row]:
+    """Runs variants of a preset: honest devices refused by round, accuracy, and the centralised one."""
     out = []
-    for strength in (0.01, 0.03, 0.1, 0.2, 0.5, 1.0, 2.0):
-        done = runs(dataclasses.replace(preset, strength=strength), Scenario(), seeds)
-        row: Row = {"strength": strength}
+    for name, candidate in candidates.items():
+        done = runs(candidate, Scenario(), seeds)
+        row: Row = {"variant": name, "noise/signal": round(predicted(candidate, world_of(candidate, 0).devices), 2)}
         for number, refused in enumerate(np.mean([r.honest_refused() for r in done], axis=0), 1):
             row[f"round {number}"] = round(float(refused), 3)
-        out.append(row | {"accuracy": mean_of(r.accuracy[-1] for r in done)})
+        row["accuracy"] = mean_of(r.accuracy[-1] for r in done)
+        out.append(row | {"centralised": mean_of(centralised(cohort_of(candidate, s)) for s in range(seeds))})
     return out
+
+
+def variants(preset: Preset) -> dict[str, dict[str, Preset]]:
+    """Returns what is varied around a preset, one thing at a time."""
+    distance = preset.clip_norm * preset.server_rate
+    return {
+        "proximal term": {f"strength {v:g}": dataclasses.replace(preset, strength=v) for v in STRENGTHS},
+        "clip, at the same distance C * rate": {
+            f"C {v:g}": dataclasses.replace(preset, clip_norm=v, server_rate=distance / v) for v in CLIPS
+        },
+        "number of features": {f"{v} features": dataclasses.replace(preset, features=v) for v in FEATURES},
+    }
 
 
 def refusals(preset: Preset, seeds: int) -> list[Row]:

@@ -99,7 +99,11 @@ class FalseClaim(Cheat):
         policy = self.device.agreement.policy
         noise = np.random.default_rng(secrets.randbits(64)).normal(size=policy.model.parameters)
         noise *= 0.99 * policy.clip_norm * 2**policy.model.fraction_bits / np.linalg.norm(noise)
-        update = ModelUpdate(np.rint(noise).astype(np.int64), model_digest(base))
+        integers = np.rint(noise).astype(np.int64)
+        if self.device.agreement.terms(base).loss_change(integers) < 0:
+            # Chance may improve a model, and then the claim would be true: the opposite never does both.
+            integers = -integers
+        update = ModelUpdate(integers, model_digest(base))
         return self.device.commit(announcement, update, base=base, previous=previous)
 
 
