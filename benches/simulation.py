@@ -165,10 +165,9 @@ def simulate(world: World, preset: Preset, scenario: Scenario, *, seed: int) -> 
         integers = np.rint(steps * scale)
         improvement = world.improvements(weights, integers / scale)
         accepted = improvement >= share if scenario.rule == RULES[-1] else np.ones(world.devices, dtype=bool)
-        members = generator.permutation(np.flatnonzero(accepted))
-        groups = [members]
-        if number == scenario.failed_round:
-            groups = np.array_split(members, max(min(preset.groups, len(members) // preset.min_clients), 1))[1:]
+        groups = _groups(
+            preset, generator.permutation(np.flatnonzero(accepted)), has_failed=number == scenario.failed_round
+        )
         total, noise, count = np.zeros_like(weights), np.zeros_like(weights), max(sum(map(len, groups)), 1)
         for group in groups:
             total += integers[group].sum(axis=0)
@@ -181,6 +180,14 @@ def simulate(world: World, preset: Preset, scenario: Scenario, *, seed: int) -> 
         run.signal.append(float(np.linalg.norm(total)) / count / scale / preset.clip_norm)
         run.noise.append(float(np.linalg.norm(noise)) / count / scale / preset.clip_norm)
     return run
+
+
+def _groups(preset: Preset, members: npt.NDArray[np.intp], *, has_failed: bool) -> list[npt.NDArray[np.intp]]:
+    """Returns what is summed: all members, or all groups but one of a repeated attempt, or nothing."""
+    most = len(members) // preset.min_clients
+    if most < 1:
+        return []
+    return np.array_split(members, min(preset.groups, most))[1:] if has_failed else [members]
 
 
 def _sent(
