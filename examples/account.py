@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from examples.cohort import Cohort, Preset, accuracy, centralised
+from examples.cohort import Cohort, Preset, accuracy, benchmark_only, centralised
 from zkfed.algebra.backend import backends
 from zkfed.groth16.proof import proof_bytes
 from zkfed.layers.transcript import apply_releases, outcome_of
@@ -158,6 +158,7 @@ class Account:
                 "released": last["released"],
                 "exact": last["exact"],
                 "centralised": centralised(self.cohort),
+                "benchmark_only": benchmark_only(self.cohort),
             },
             "accuracy_by_round": self.accuracies,
             "honest_refused": self.honest_refused,

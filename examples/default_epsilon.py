@@ -14,7 +14,6 @@ __all__ = ["default_epsilon_line"]
 
 DEFAULT_EPSILON = 0.1
 SIZES = (250, 500, 750, 1000, 1500, 2000, 3000)
-ROWS_PER_DEVICE = 20
 SEEDS = 3
 
 
@@ -38,5 +37,6 @@ def default_epsilon_line(preset: Preset, cohort: Cohort, accuracy: float) -> str
 
 
 def _final_accuracy(preset: Preset, cohort: Cohort, devices: int, seed: int) -> float:
-    shards = resampled_shards(cohort, devices=devices, rows=ROWS_PER_DEVICE, skew=preset.skew, seed=seed)
+    rows = len(cohort.shards[0].labels)
+    shards = resampled_shards(cohort, devices=devices, rows=rows, skew=preset.skew, seed=seed)
     return simulate(World(cohort, shards), preset, Scenario(), seed=seed).accuracy[-1]

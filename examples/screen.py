@@ -77,7 +77,8 @@ def print_account(report: dict[str, Any], account: Account, out: Path) -> None:
     a, s = report["accuracy"], report["seconds"]
     console.print(
         f"accuracy on held-out rows: base {a['base']:.1%}, released {a['released']:.1%}, "
-        f"last sum without noise {a['exact']:.1%}, centralised {a['centralised']:.1%}"
+        f"last sum without noise {a['exact']:.1%}; centralised {a['centralised']:.1%}, trained on the public "
+        f"benchmark alone {a['benchmark_only']:.1%}"
     )
     console.print(
         f"proof: {report['constraints']} constraints, {report['proof_bytes']} bytes; sealed update "

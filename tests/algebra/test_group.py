@@ -16,7 +16,7 @@ from tests.algebra.conftest import BACKENDS, made
 from zkfed.algebra.affine import FirstGroup, SecondGroup
 from zkfed.algebra.backend import Backend, Points
 from zkfed.algebra.curve import BLS12_381, BN254, Curve
-from zkfed.algebra.field import to_limbs
+from zkfed.algebra.field import from_limbs, to_limbs
 
 NAMES = sorted(BACKENDS)
 
@@ -245,3 +245,25 @@ def test_affine_doubling_of_a_point_of_order_two() -> None:
     first, second = (kind(BN254, oracle.library(BN254)) for kind in (FirstGroup, SecondGroup))
     assert first.add_pairs([(5, 0)], [(5, 0)]) == [None]
     assert second.add_pairs([(5, 1, 0, 0)], [(5, 1, 0, 0)]) == [None]
+
+
+@pytest.mark.parametrize("y", [(0, 7), (7, 0), (3, 4)])
+def test_affine_doubling_of_points_with_a_zero_in_y(y: tuple[int, int]) -> None:
+    law, ecc = SecondGroup(BN254, oracle.library(BN254)), oracle.library(BN254)
+    doubled = ecc.normalize(ecc.double((ecc.FQ2([5, 1]), ecc.FQ2(y), ecc.FQ2.one())))
+    assert law.add_pairs([(5, 1, *y)], [(5, 1, *y)]) == [tuple(int(c) for xy in doubled for c in xy.coeffs)]
+
+
+# -- the size classes of the wheel's backend -----------------------------------------------------------
+
+
+@given(st.lists(scalar_classes(BLS12_381.order), max_size=6), st.integers(0, 3), st.integers(0, 1 << 64))
+def test_the_order_minus_scalars_limb_by_limb(scalars: list[int], limb: int, above: int) -> None:
+    from zkfed.algebra.arkworks import _subtract_from_order
+
+    order, mask = BLS12_381.order, (1 << 64) - 1
+    # A scalar that has one limb of the order, with a larger one below it.
+    kept = (order >> (64 * limb) & mask) << (64 * limb)
+    scalars = [*scalars, order - 1, (kept | min(above, mask)) % order]
+    got = from_limbs(_subtract_from_order(to_limbs(scalars))).tolist()
+    assert got == [order - s for s in scalars]

@@ -55,8 +55,10 @@ class Generators:
         """
         order = self.backend.curve.order
         flat = as_ints(np.asarray(values, dtype=object))
-        if len(flat) != self.count:
-            raise ValueError(f"{len(flat)} coordinates, the generators are for {self.count}")
+        if flat.shape != (self.count,):
+            raise ValueError(f"coordinates of shape {flat.shape}, the generators are for {self.count}")
+        if any(type(v) is not int for v in [*flat.tolist(), blinder]):
+            raise ValueError("a coordinate or the blinder is no integer")
         if any(not -COORDINATE_MAX <= v < COORDINATE_MAX for v in flat.tolist()) or not 0 <= blinder < order:
             raise ValueError("a coordinate or the blinder is outside its range")
         scalars = to_limbs([v % order for v in pack_lanes(flat)] + [blinder])

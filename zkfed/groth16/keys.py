@@ -190,10 +190,15 @@ def refuse(key: VerifyingKey) -> None:
 
     Raises:
         KeyRefused: delta, a sigma or a kappa is the identity, plus or minus the generator,
-            or equal up to sign to another of them; or a public input's point is the
-            identity. The starting key of a ceremony (sigma = 1, kappa = 0) is one of these.
+            or equal up to sign to another of them; a public input's point is the identity;
+            or two links share generators. The starting key of a ceremony (sigma = 1,
+            kappa = 0) is one of these.
     """
     backend = key.backend
+    uses = [link.use for link in key.layout.links]
+    if len(set(uses)) != len(uses):
+        # One blinder generator in two rows is a column that no common witness needs.
+        raise KeyRefused(f"{key.layout.name}: two links share the generators of one use")
     if backend.is_identity(key.ic).any():
         raise KeyRefused(f"{key.layout.name}: the point of a public input is the identity")
     trapdoors = backend.concat("G2", [key.delta, key.sigma, key.kappa])

@@ -69,8 +69,10 @@ class Proof:
                 the subgroup or the identity.
         """
         expected = proof_bytes(layout)
-        if type(data) is not bytes or len(data) != expected:
-            raise DecodeError(f"proof of {layout.name}: got {len(bytes(data))} bytes, expected {expected}")
+        if type(data) is not bytes:
+            raise DecodeError(f"proof of {layout.name}: got {type(data).__name__}, expected bytes")
+        if len(data) != expected:
+            raise DecodeError(f"proof of {layout.name}: got {len(data)} bytes, expected {expected}")
         g1, g2 = layout.curve.point_bytes("G1"), layout.curve.point_bytes("G2")
         head, middle, tail = data[:g1], data[g1 : g1 + g2], data[g1 + g2 :]
         b = backend.decode("G2", middle, 1)

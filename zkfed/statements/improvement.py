@@ -90,7 +90,9 @@ class Benchmark:
         x, t, limit = self.features, self.targets, FEATURE_LIMIT << model.fraction_bits
         if x.shape != (rows, model.inputs) or t.shape != (rows, model.outputs):
             raise DecodeError(f"benchmark of shape {x.shape} and {t.shape}, expected {rows} rows of the model's shape")
-        if np.abs(x).max() > FEATURE_LIMIT or (x[:, -1] != FEATURE_LIMIT).any() or np.abs(t).max() > limit:
+        # Not np.abs: the absolute value of -2^63 is -2^63.
+        is_inside = all((-bound <= v).all() and (v <= bound).all() for v, bound in ((x, FEATURE_LIMIT), (t, limit)))
+        if not is_inside or (x[:, -1] != FEATURE_LIMIT).any():
             raise DecodeError("benchmark: a feature, the bias column or a target is outside its range")
 
 

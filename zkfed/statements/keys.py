@@ -17,7 +17,7 @@ import numpy.typing as npt
 from zkfed.algebra.backend import use
 from zkfed.commitments.pedersen import Generators, generators
 from zkfed.encoding import Reader, Writer, digest
-from zkfed.errors import DecodeError, UnsatisfiedConstraint
+from zkfed.errors import DecodeError, ProofInvalid, UnsatisfiedConstraint
 from zkfed.groth16.keys import ProvingKey, VerifyingKey
 from zkfed.groth16.proof import Instance, Proof
 from zkfed.groth16.prove import Prover
@@ -119,9 +119,25 @@ class Verifier:
         Raises:
             ProofInvalid: `culprits` lists the positions of the bad ones.
             DecodeError: Some claim or proof is malformed.
+            ValueError: There are not as many claims as proofs.
         """
+        if len(claims) != len(proofs):
+            raise ValueError(f"{len(claims)} claims and {len(proofs)} proofs")
         decoded = [Proof.decode(self.key.backend, self.key.layout, p) for p in proofs]
-        verify_batch(self.key, [self._instance(c) for c in claims], decoded)
+        instances: dict[int, Instance] = {}
+        bad: set[int] = set()
+        for position, claim in enumerate(claims):
+            try:
+                instances[position] = self._instance(claim)
+            except ProofInvalid:
+                bad.add(position)
+        positions = [*instances]
+        try:
+            verify_batch(self.key, [*instances.values()], [decoded[i] for i in positions])
+        except ProofInvalid as error:
+            bad |= {positions[i] for i in error.culprits}
+        if bad:
+            raise ProofInvalid(f"{self.key.layout.name}: {len(bad)} of {len(proofs)} proofs do not hold", sorted(bad))
 
     def _instance(self, claim: Claim) -> Instance:
         if claim.statement.encode() != self.statement.encode():
@@ -229,4 +245,7 @@ def _fixed(model: LinearModel, weights: npt.NDArray[Any], name: str) -> npt.NDAr
     limit = 2.0 ** (model.weight_bits - model.fraction_bits)
     if not np.isfinite(values).all() or np.abs(values).max() >= limit:
         raise ValueError(f"{name}: weights hold NaN, infinity or values of {limit:g} and more")
-    return np.rint(values * (1 << model.fraction_bits)).astype(np.int64)
+    rounded = np.rint(values * (1 << model.fraction_bits)).astype(np.int64)
+    if np.abs(rounded).max() >= 1 << model.weight_bits:
+        raise ValueError(f"{name}: a weight rounds to {limit:g}; smaller ones are expected")
+    return rounded
