@@ -63,7 +63,11 @@ def provers(classes: int = 3) -> tuple[Prover, Prover]:
 class OtherPlaintext(Device):
     """Proves its update and encrypts another one; nobody can tell without decrypting it."""
 
+    is_honest = False
+
     def _encrypt(self, key: PublicKey, current: Any) -> bytes:
+        if self.is_honest:
+            return super()._encrypt(key, current)
         return encrypt(key, plaintext(-current.update.integers, current.blinder)).to_bytes()
 
 

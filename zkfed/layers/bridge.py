@@ -34,8 +34,8 @@ def check_release(transcript: Transcript) -> None:
 
     Anybody can; no secret is needed. It catches a wrong sum, a wrong decryption, a wrong
     list, a proof that does not hold, an unproven or doubled update. It does not show that the
-    noise was drawn honestly, that data are real, or that nobody was left out before the
-    commit list was signed.
+    noise was drawn honestly, that data are real, that nobody was left out before the commit
+    list was signed, or that no later round exists: a beginning of a record is a true record.
 
     Args:
         transcript: Of a federation. Compare its policy digest with the one you know: the
@@ -72,6 +72,7 @@ class _RoundCheck:
     ) -> None:
         self.agreement, self.record, self.base, self.previous = agreement, record, base, previous
         self.number = number
+        self._proven: set[tuple[bytes, bytes]] = set()
 
     def run(self) -> list[tuple[npt.NDArray[np.int64], int]]:
         """Returns (S, n) of each released attempt; raises as `check_release`."""
@@ -87,8 +88,13 @@ class _RoundCheck:
         out, seen = [], set[bytes]()
         for attempt, head in zip(self.record.attempts, announced, strict=True):
             kind, signed = outcome_of(attempt)
+            if not attempt.aggregation and (attempt.seals or signed is not None):
+                raise DecodeError(f"round {self.number}: an attempt with seals or an outcome and no aggregation")
+            if not attempt.aggregation:
+                continue  # it broke off: too few valid updates
+            # Failed attempts too: their lists decide which groups the next nonce draws.
+            members = self._check_members(attempt, head)
             if kind == "release" and signed is not None:
-                members = self._check_members(attempt, head)
                 if seen & set(members):
                     raise Replay(f"round {self.number}: a client counts in two released groups")
                 seen |= set(members)
@@ -152,7 +158,8 @@ class _RoundCheck:
             raise PolicyError(f"round {self.number}: {len(body.members)} clients in a sum")
         if len(attempt.seals) != len(body.members):
             raise DecodeError(f"round {self.number}: {len(attempt.seals)} seals for {len(body.members)} members")
-        terms, instances, proofs, ciphertexts = agreement.terms(self.base), [], [], set[bytes]()
+        terms, ciphertexts = agreement.terms(self.base), set[bytes]()
+        clients, instances, proofs = [], [], []
         for member, data in zip(body.members, attempt.seals, strict=True):
             seal_signed = Signed.decode(data, "seal", limit=1 << 16)
             seal = Seal.decode(seal_signed.body)
@@ -164,6 +171,10 @@ class _RoundCheck:
             if seal.announcement != head.digest or seal.encryption_key != head.body.encryption_key:
                 raise IntegrityError(f"round {self.number}: a seal of another attempt or key")
             ciphertexts.add(seal.ciphertext)
+            if (member, seal.proof) in self._proven:
+                continue  # a repeated attempt carries the same proofs
+            self._proven.add((member, seal.proof))
+            clients.append(commit.signer.hex()[:16])
             point = agreement.decode_commitment(Commit.decode(commit.body).commitment)
             instances.append(agreement.improvement_instance(terms, self.first, commit.signer, point))
             proofs.append(Proof.decode(agreement.backend, agreement.improvement.layout, seal.proof))
@@ -172,7 +183,7 @@ class _RoundCheck:
         try:
             verify_batch(agreement.improvement, instances, proofs)
         except ProofInvalid as error:
-            names = ", ".join(self.commits[body.members[i]].signer.hex()[:16] for i in error.culprits)
+            names = ", ".join(clients[i] for i in error.culprits)
             raise ProofInvalid(f"round {self.number}: proofs of {names} do not hold", error.culprits) from None
         return body.members
 
