@@ -14,7 +14,8 @@ import pytest
 
 from tests.witness_runner import Run
 from zkfed.algebra.curve import BLS12_381, BN254, Curve
-from zkfed.gadgets.boolean import boolean, in_range_by_bits
+from zkfed.gadgets.boolean import BitRanges, boolean, in_range_by_bits
+from zkfed.gadgets.compare import at_most
 from zkfed.gadgets.lookup import RangeTable
 from zkfed.r1cs.builder import Builder, Values
 from zkfed.r1cs.linear import Linear, constant
@@ -70,6 +71,15 @@ def test_an_enforced_product_that_can_wrap_is_refused() -> None:
     x, y = builder.input("x", bounds=(0, 1 << 200)), builder.input("y", bounds=(-5, 1 << 100))
     with pytest.raises(ValueError, match="can wrap"):
         builder.enforce("xy", x, y, constant(0))
+
+
+def test_a_slack_that_can_wrap_is_refused() -> None:
+    builder = Builder("b")
+    low, high = builder.input("low", bounds=(-(1 << 253), 0)), builder.input("high", bounds=(0, 1 << 253))
+    with pytest.raises(ValueError, match="can wrap"):
+        at_most(BitRanges(builder), "slack", low, high)
+    with pytest.raises(ValueError, match="can wrap"):
+        RangeTable(builder, 8, builder.segment("s")).in_range("slack", high - low, 200)
 
 
 def test_the_norm_that_wraps_in_a_small_field_is_refused() -> None:

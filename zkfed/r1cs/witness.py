@@ -24,7 +24,6 @@ class Assignment:
         self.values = Values(z, private, system.curve.order)
         count = sum(i.size for i in system.inputs if i.stage == 0)
         self.values.z[self._builder_of[1 : 1 + count]] = self._signed(static)
-        self._stage = 0
 
     def __repr__(self) -> str:
         return f"Assignment({self.system.name}, {self.system.wire_count} wires, values hidden)"
