@@ -29,6 +29,7 @@ from zkfed.encoding import Reader, Writer, item
 from zkfed.errors import (
     CiphertextRefused,
     DecodeError,
+    LimitExceeded,
     SandboxUnavailable,
     SandboxViolation,
     ZkfedError,
@@ -44,7 +45,7 @@ _READY = b"R"
 _MEMORY, _FAILED = "memory", "failed"
 _REPLY = "zkfed/v1/worker-reply"
 _REPLY_OVERHEAD = 4096
-_ERRORS: dict[str, type[ZkfedError]] = {e.code: e for e in (CiphertextRefused, DecodeError)}
+_ERRORS: dict[str, type[ZkfedError]] = {e.code: e for e in (CiphertextRefused, DecodeError, LimitExceeded)}
 
 
 @dataclass(frozen=True, slots=True)
