@@ -189,8 +189,9 @@ def refuse(key: VerifyingKey) -> None:
     """Refuses verifying keys under which anything could be proven.
 
     Raises:
-        KeyRefused: delta, a sigma or a kappa is the identity, plus or minus the generator,
-            or equal up to sign to another of them; a public input's point is the identity;
+        KeyRefused: alpha, beta, delta, a sigma or a kappa is the identity; delta, a sigma
+            or a kappa is plus or minus the generator, or equal up to sign to another of
+            them; a public input's point is the identity;
             or two links share generators. The starting key of a ceremony (sigma = 1,
             kappa = 0) is one of these.
     """
@@ -203,7 +204,7 @@ def refuse(key: VerifyingKey) -> None:
         raise KeyRefused(f"{key.layout.name}: the point of a public input is the identity")
     trapdoors = backend.concat("G2", [key.delta, key.sigma, key.kappa])
     names = ["delta"] + [f"sigma[{i}]" for i in range(len(key.sigma))] + [f"kappa[{i}]" for i in range(len(key.kappa))]
-    if backend.is_identity(trapdoors).any() or backend.is_identity(key.beta).any():
+    if any(backend.is_identity(points).any() for points in (key.alpha, key.beta, trapdoors)):
         raise KeyRefused(f"{key.layout.name}: a trapdoor's point is the identity")
     one = backend.generator("G2", np.array([[1, 0, 0, 0]], dtype=np.uint64))
     known = {backend.encode(one): "the generator", backend.encode(backend.negate(one)): "minus the generator"}

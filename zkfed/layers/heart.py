@@ -108,6 +108,7 @@ class Device:
             PolicyError, NotAuthorised, DecodeError, SignatureInvalid, ProofInvalid: The
                 announcement is not the one that this device expects.
             IntegrityError: The update is for another base model.
+            Replay: This device has committed to another update of this round, or to a later one.
             UnsatisfiedConstraint: The update does not satisfy the statement.
         """
         agreement = self.agreement
@@ -116,6 +117,12 @@ class Device:
             raise PolicyError("a device commits to the first attempt of a round")
         if update.base != model_digest(base):
             raise IntegrityError("the update changes another base model than the announced one")
+        before = self._round
+        if before is not None and announced.body.round <= before.first.body.round:
+            # A lost message is sent again as it was; a second update would get a second sum.
+            if announced.digest == before.first.digest and np.array_equal(update.integers, before.update.integers):
+                return before.commit.encode()
+            raise Replay(f"this device has committed to an update of round {before.first.body.round} already")
         terms = agreement.terms(base)
         self._check(terms, update, announced.body.round)
         blinder = secrets.randbits(384) % agreement.order
@@ -151,7 +158,7 @@ class Device:
         Raises:
             Replay: The announcement is of another round.
             PolicyError: The key is not the announced one, or this device is not a member.
-            CiphertextRefused: The key is malformed.
+            DecodeError, CiphertextRefused: The key is malformed.
         """
         agreement, current = self.agreement, self._current()
         announced = agreement.open_announcement(

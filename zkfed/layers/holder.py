@@ -173,7 +173,7 @@ class KeyHolder:
 
         Args:
             aggregation: Signed by the adders.
-            ciphertext: The sum.
+            ciphertext: The sum. One that is malformed fails like any other that does not open.
             commits: The clients' signed commits of I.
             first: Digest of the round's first announcement.
 
@@ -187,11 +187,10 @@ class KeyHolder:
             StoreFault: The decryption could not be recorded; nothing was decrypted.
         """
         body, attempt, announced = self._check_request(aggregation, ciphertext, commits, first)
-        parsed = Ciphertext.from_bytes(ciphertext, self.agreement.encryption, self.agreement.slots)
         key = attempt.secret.public.digest
         self._record(key)
         try:
-            sums, blinder = self._decrypt(attempt, parsed)
+            sums, blinder = self._decrypt(attempt, ciphertext)
             self._gate(announced, commits, sums, blinder)
             aggregation_digest = digest("zkfed/v1/aggregation-digest", body.encode())
             release = Release(announced.digest, aggregation_digest, encode_ints(sums), blinder.to_bytes(32, "big"))
@@ -236,8 +235,9 @@ class KeyHolder:
             raise NotAuthorised("a client is no member of this attempt")
         return body, attempt, announced
 
-    def _decrypt(self, attempt: _Attempt, ciphertext: Ciphertext) -> tuple[npt.NDArray[np.int64], int]:
-        plain = attempt.secret.decrypt(ciphertext)
+    def _decrypt(self, attempt: _Attempt, ciphertext: bytes) -> tuple[npt.NDArray[np.int64], int]:
+        parsed = Ciphertext.from_bytes(ciphertext, self.agreement.encryption, self.agreement.slots)
+        plain = attempt.secret.decrypt(parsed)
         blinder = blinder_from_limbs(plain[-LIMBS:].tolist(), self.agreement.order) + attempt.noise.blinder
         return plain[:-LIMBS] + attempt.noise.values, blinder % self.agreement.order
 

@@ -65,6 +65,7 @@ class Adder:
         self.base, self.previous = base, bytes(32)
         self._sealing = SealingKey.generate()
         self._nullifiers: dict[bytes, bytes] = {}
+        self._round = 1
         self._start_round()
 
     def __repr__(self) -> str:
@@ -76,6 +77,7 @@ class Adder:
         self._commits: dict[bytes, tuple[Signed, Points]] = {}
         self._attempts: dict[bytes, _Attempt] = {}
         self._pending: dict[bytes, tuple[Announcement, NoiseVector, PublicKey]] = {}
+        self._announced: dict[tuple[int, int], frozenset[bytes]] = {}
 
     # -- 0. announce -----------------------------------------------------------------------
 
@@ -92,7 +94,8 @@ class Adder:
 
         Raises:
             NotAuthorised: The offer is not K's.
-            PolicyError: It is about another policy, round or key.
+            PolicyError: It is about another policy, round or key, or the attempt is not due.
+            Replay: The attempt was announced before, or a member stands in another group of it.
             ProofInvalid: K's noise proof does not hold.
         """
         agreement = self.agreement
@@ -102,6 +105,7 @@ class Adder:
         body = Offer.decode(signed.body)
         if body.policy != agreement.policy.digest or body.previous != self.previous:
             raise PolicyError("the offer is for another policy or follows another transcript")
+        self._check_due(body, frozenset(members))
         key = PublicKey.from_bytes(encryption_key, agreement.encryption)
         if key.digest != body.encryption_key:
             raise PolicyError("the encryption key is not the offered one")
@@ -120,7 +124,22 @@ class Adder:
         announcement.check()
         encoded = announcement.encode()
         self._pending[encoded] = (announcement, noise, key)
+        self._announced[body.attempt, body.group] = frozenset(members)
         return self._key.sign("announcement", encoded).encode()
+
+    def _check_due(self, body: Offer, members: frozenset[bytes]) -> None:
+        """Refuses offers by which K would see more sums of a round than the policy allows."""
+        policy = self.agreement.policy
+        if body.round != self._round or not 1 <= body.attempt <= policy.attempts:
+            raise PolicyError(f"round {self._round} is open, not attempt {body.attempt} of round {body.round}")
+        if (body.attempt == 1 and (body.group or members)) or (
+            body.attempt > 1 and not members <= self._commits.keys()
+        ):
+            raise PolicyError("attempt 1 is everybody's; a later one is for clients that committed in this round")
+        if (body.attempt, body.group) in self._announced:
+            raise Replay(f"attempt {body.attempt}, group {body.group} was announced before")
+        if any(a == body.attempt and members & others for (a, _), others in self._announced.items()):
+            raise Replay(f"a client stands in two groups of attempt {body.attempt}")
 
     def open_attempt(self, announced: bytes) -> None:
         """Takes the announcement back, countersigned by K, and opens the attempt.
@@ -261,5 +280,6 @@ class Adder:
         """Signs a round's transcript digest and goes on to the next base model."""
         signed = self._key.sign("transcript", record)
         self.base, self.previous = np.asarray(base, dtype=np.int64), record
+        self._round += 1
         self._start_round()
         return signed.encode()

@@ -62,6 +62,7 @@ class _Round:
     seconds: dict[str, float] = field(default_factory=dict)
     commits: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
     tries: int = 0
+    reason: str = "no sum was released"
     messages: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
 
 
@@ -294,7 +295,7 @@ class Federation:
             aggregation, ciphertext, seals = self._adder.aggregate(announced.digest)
         except PolicyError as error:
             state.attempts.append(Attempt(announced.encode()))
-            yield RoundAbandoned(state.number, str(error))
+            state.reason = str(error)
             return
         self._timed(state, "add", start)
         start = time.perf_counter()
@@ -354,7 +355,7 @@ class Federation:
         self.base = base
         self.spending.settle()
         if not sums:
-            yield RoundAbandoned(state.number, "no sum was released; the model stays as it is")
+            yield RoundAbandoned(state.number, f"{state.reason}; the model stays as it is")
             return
         epsilon, delta = self.spending.total()
         accepted = sum(state.released)

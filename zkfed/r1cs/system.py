@@ -247,7 +247,6 @@ class System:
     labels: tuple[Label, ...]
     steps: tuple[Step, ...] = field(repr=False)
     final_of: npt.NDArray[np.int64] = field(repr=False)
-    exceptions: tuple[str, ...] = ()
 
     @property
     def constraint_count(self) -> int:
