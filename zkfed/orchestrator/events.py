@@ -77,7 +77,9 @@ class Refused(Event):
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed(Event):
-    """The key holder said "failed": nothing was released, nobody is named.
+    """The key holder said "failed", or a group had too few valid updates: nothing was released.
+
+    Nobody is named: whose fault it was cannot be seen without decrypting.
 
     Attributes:
         attempt: Counted from 1.

@@ -296,6 +296,8 @@ class Federation:
         except PolicyError as error:
             state.attempts.append(Attempt(announced.encode()))
             state.reason = str(error)
+            if body.attempt > 1:
+                yield AttemptFailed(state.number, body.attempt, body.group, len(members), is_lost=True)
             return
         self._timed(state, "add", start)
         start = time.perf_counter()
