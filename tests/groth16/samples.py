@@ -198,13 +198,13 @@ def equations(key: VerifyingKey, challenger: Challenger, proof: Proof) -> tuple[
     public = total(b, b.msm(key.ic, x), *proof.d)
     first = [(proof.a, proof.b), (b.negate(key.alpha), key.beta), (b.negate(public), one)]
     first.append((b.negate(proof.c), key.delta))
-    second: Pairs = [] if proof.pok is None else [(b.negate(proof.pok), one)]
+    second: Pairs = [] if proof.pok is None else [(proof.pok, one)]
     f, unlinked = challenger.fold(proof.d), 0
     third: Pairs = [] if proof.link is None else [(b.negate(proof.link), one)]
     for segment, d in zip(key.layout.segments, proof.d, strict=True):
         if not segment.is_linked:
             power = pow(f, unlinked, b.curve.order)
-            second.append((times(b, d, power), point(key.sigma, unlinked, b)))
+            second.append((times(b, d, -power), point(key.sigma, unlinked, b)))
             unlinked += 1
     by_name = {s.name: d for s, d in zip(key.layout.segments, proof.d, strict=True)}
     for i, (spec, external) in enumerate(zip(key.layout.links, challenger.commitments, strict=True)):

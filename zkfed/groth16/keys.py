@@ -60,6 +60,12 @@ class VerifyingKey:
         """SHA-256 over the encoding: points, counts, segment layout and stage schedule."""
         return digest("zkfed/v1/verifying-key-digest", self.encode())
 
+    @cached_property
+    def checked(self) -> VerifyingKey:
+        """This key; raises KeyRefused if it is on the list of refused keys. Checked once."""
+        refuse(self)
+        return self
+
     @classmethod
     def decode(cls, data: bytes, backend: Backend | None = None) -> VerifyingKey:
         """Reads and checks a verifying key.
@@ -89,8 +95,8 @@ class VerifyingKey:
         return key
 
     def save(self, path: Path) -> None:
-        """Writes the key to a file, atomically."""
-        _write(path, self.encode())
+        """Writes the key to a file, atomically; raises KeyRefused rather than export a bad one."""
+        _write(path, self.checked.encode())
 
     @classmethod
     def load(cls, path: Path, backend: Backend | None = None) -> VerifyingKey:
@@ -176,7 +182,8 @@ class ProvingKey:
         return cls(verifying, parts[0], parts[1], a_wires, parts[2], b_wires, b1, b2, k, h, bases, pok, link)
 
     def save(self, path: Path) -> None:
-        """Writes the key to a file, atomically."""
+        """Writes the key to a file, atomically; raises KeyRefused rather than export a bad one."""
+        refuse(self.verifying)
         _write(path, self.encode())
 
     @classmethod

@@ -30,13 +30,14 @@ def verify(key: VerifyingKey, instance: Instance, proof: Proof) -> None:
     """Checks one proof.
 
     Args:
-        key: One circuit's key; `VerifyingKey.decode` has refused bad ones.
+        key: One circuit's key.
         instance: The statement, computed by the verifier itself.
         proof: Decoded, hence on the curve and in the subgroup.
 
     Raises:
         DecodeError: Counts do not fit the circuit.
         ProofInvalid: An equation does not hold, or a static input is outside its range.
+        KeyRefused: The key is on the list of refused keys.
     """
     verify_batch(key, [instance], [proof])
 
@@ -47,12 +48,14 @@ def verify_batch(key: VerifyingKey, instances: Sequence[Instance], proofs: Seque
     Raises:
         ProofInvalid: Some proof does not hold; `culprits` lists the positions of all that
             do not. The others hold.
+        KeyRefused: The key is on the list of refused keys.
         ValueError: There are not as many instances as proofs.
     """
     if len(instances) != len(proofs):
         raise ValueError(f"{len(instances)} instances and {len(proofs)} proofs")
     if not proofs:
         return
+    key = key.checked
     prepared: list[tuple[int, Challenger, Proof]] = []
     failures: dict[int, ZkfedError] = {}
     for position, (instance, proof) in enumerate(zip(instances, proofs, strict=True)):
