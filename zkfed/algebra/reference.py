@@ -2,7 +2,7 @@
 
     pairings        py_ecc, with one final exponentiation for a whole product
     hash to G1      py_ecc (BLS12-381), our own suite (BN254)
-    group law       affine.py on Python integers, three times as fast as py_ecc's objects;
+    group law       affine.py on Python integers, four times as fast as py_ecc's objects;
                     the tests compare it with py_ecc
     subgroups       r P = 0, by multiplication: the definition
     polynomials     polynomial.py; galois is the oracle in the tests, since its own transform
