@@ -182,7 +182,7 @@ class Adder:
                 raise Replay("another client has committed to the same C_D: a copied commitment")
         if len(self._commits) >= self.agreement.policy.max_clients and signed.digest not in self._commits:
             raise PolicyError(f"the round has its {self.agreement.policy.max_clients} clients")
-        self._commits[signed.digest] = (signed, point)
+        self._commits.setdefault(signed.digest, (signed, point))
         return self._key.sign("receipt", Receipt(signed.digest).encode()).encode()
 
     @property
