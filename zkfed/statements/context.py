@@ -29,7 +29,7 @@ class Context:
         announcement: Digest of the round's first announcement; 32 zero bytes outside a round.
         signer: The client's or party's Ed25519 key; empty outside a round.
         commitment: C_D, encoded.
-        data: Benchmark digest (S2) or role, round and attempt (N); empty for S0.
+        data: Digest of benchmark and base model (S2) or role, round and attempt (N); empty for S0.
         beacon: Beacon output; empty where the rows are fixed.
     """
 

@@ -36,6 +36,7 @@ from zkfed.r1cs.builder import Builder
 from zkfed.r1cs.system import System
 from zkfed.statements.context import Context
 from zkfed.statements.update_bound import bounded_update, ranges_of, squared_norm_max
+from zkfed.updates.update import model_digest
 
 __all__ = ["Benchmark", "PublicTerms", "improvement_circuit"]
 
@@ -90,6 +91,9 @@ class Benchmark:
         x, t, limit = self.features, self.targets, FEATURE_LIMIT << model.fraction_bits
         if x.shape != (rows, model.inputs) or t.shape != (rows, model.outputs):
             raise DecodeError(f"benchmark of shape {x.shape} and {t.shape}, expected {rows} rows of the model's shape")
+        if x.dtype != np.int64 or t.dtype != np.int64:
+            # Narrower integers would wrap in X^T X, and the digest would round floats.
+            raise DecodeError(f"benchmark of {x.dtype} and {t.dtype}, expected int64; use Benchmark.of")
         # Not np.abs: the absolute value of -2^63 is -2^63.
         is_inside = all((-bound <= v).all() and (v <= bound).all() for v, bound in ((x, FEATURE_LIMIT), (t, limit)))
         if not is_inside or (x[:, -1] != FEATURE_LIMIT).any():
@@ -163,6 +167,11 @@ class PublicTerms:
     gradient: Ints
     loss: int
     benchmark_digest: bytes
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """Names the benchmark and the base model, from which everything else here follows."""
+        return digest("zkfed/v1/public-terms", self.benchmark_digest, model_digest(self.base))
 
     @classmethod
     def of(cls, model: LinearModel, rows: int, base: npt.NDArray[Any], benchmark: Benchmark) -> PublicTerms:
@@ -240,5 +249,9 @@ class PublicTerms:
 def improvement_context(
     terms: PublicTerms, *, policy: bytes, announcement: bytes, signer: bytes, commitment: bytes
 ) -> Context:
-    """Returns the items of ctx of an S2 proof."""
-    return Context("S2", policy, announcement, signer, commitment, terms.benchmark_digest)
+    """Returns the items of ctx of an S2 proof.
+
+    W0 stands here because it is an operand of the sketch: a prover who could still choose it
+    after the challenges would choose one for which a false statement verifies.
+    """
+    return Context("S2", policy, announcement, signer, commitment, terms.digest)
