@@ -5,7 +5,7 @@ a compiled core needs no call and no Python object per element. Every method is 
 function. Points that a backend hands out are on the curve and in the r-torsion; `decode`
 is the only door from bytes and checks both.
 
-    reference   py_ecc and galois, both curves, slow: the oracle and the fallback
+    reference   py_ecc and Python integers, both curves, slow: the oracle and the fallback
     arkworks    the PyPI wheel py-arkworks-bls12381, BLS12-381
 
 `use(curve)` returns the best backend that is present; the environment variable
@@ -162,7 +162,7 @@ def _chosen_name(curve: Curve) -> tuple[str, str]:
     for name in _PREFERENCE:
         if curve.name in _CURVES_OF[name] and _is_available(name):
             return name, "the fastest one that is installed"
-    return "reference", "no compiled backend is installed for this curve; expect 50 to 500 times slower"
+    return "reference", "no compiled backend is installed for this curve; expect it to be 10 to 100 times slower"
 
 
 @functools.cache
