@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,8 @@ class Shard:
         labels: Class numbers, or floats in [-1, 1] for regression.
     """
 
-    features: npt.NDArray[Any]
-    labels: npt.NDArray[Any]
+    features: npt.NDArray[Any] = field(repr=False)
+    labels: npt.NDArray[Any] = field(repr=False)
 
 
 def proximal_least_squares(
