@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.groth16.samples import CASES, Case, times, total
@@ -77,8 +78,6 @@ def test_a_negated_pair_is_the_same_proof_and_a_single_sign_is_not(case: Case) -
 
 def test_masks_and_points_that_are_hashed_cannot_be_rerandomised(case: Case) -> None:
     """D_k enters the challenges: moving a mask from D_k into C or PoK needs the witness again."""
-    import numpy as np
-
     b = case.backend
     at = next(i for i, s in enumerate(case.vk.layout.segments) if not s.is_linked)
     basis, pok = case.key.bases[at], case.key.pok[0]
