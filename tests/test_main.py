@@ -1,0 +1,92 @@
+"""`python -m zkfed`: exit code 0 if a record holds, 1 and the error's code if not, 2 for wrong usage."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+
+from tests.layers.parties import Cohort
+from zkfed.__main__ import main
+
+
+@functools.cache
+def cohort() -> Cohort:
+    out = Cohort()
+    out.honest_round()
+    return out
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    cohort().transcript.save(tmp_path / "transcript")
+    return tmp_path / "transcript"
+
+
+def last_object(folder: Path) -> Path:
+    name = (folder / "index").read_bytes()[-32:].hex()
+    return folder / "objects" / name
+
+
+def test_a_record_that_holds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(folder)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("holds: 1 rounds, checked in ")
+    assert "a transcript proves nothing about who made it" in out
+    assert err == ""
+
+
+def changed(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def renamed(path: Path) -> None:
+    path.rename(path.with_name("ab" * 32))
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def missing(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [(changed, "integrity"), (renamed, "store-fault"), (truncated, "integrity"), (missing, "store-fault")],
+)
+def test_a_record_that_was_damaged(folder: Path, capsys: pytest.CaptureFixture[str], damage: object, code: str) -> None:
+    damage(last_object(folder))  # type: ignore[operator]
+    assert main(["check", str(folder)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"{code}: ")
+    assert err.count("\n") == 1
+    assert str(folder) not in err
+
+
+def test_a_folder_that_is_no_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("store-fault: ")
+    (tmp_path / "index").write_bytes(b"\0\0\0\x05hello")
+    assert main(["check", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("decode: ")
+
+
+@pytest.mark.parametrize("arguments", [[], ["check"], ["open", "x"], ["check", "a", "b"], ["check", "--force", "x"]])
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: python -m zkfed" in capsys.readouterr().err
+
+
+def test_the_backends_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backends"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any("reference" in line and "bls12-381" in line for line in lines)
+    assert sum(line.startswith("*") for line in lines) >= 1
