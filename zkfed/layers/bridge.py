@@ -45,15 +45,29 @@ def check_release(transcript: Transcript) -> None:
         ProofInvalid: A proof of an update or of a noise does not hold.
         CommitmentMismatch: A released sum is not the sum of the proven updates and noises.
         SignatureInvalid, NotAuthorised: A message is not signed by whom it must be.
-        Replay: A client, commitment or ciphertext counts twice.
+        Replay: A client, commitment, ciphertext, encryption key or noise counts twice.
         PolicyError, DecodeError, IntegrityError: Something breaks the policy or its form.
     """
-    base, previous = transcript.base, bytes(32)
+    base, previous, fresh = transcript.base, bytes(32), set[bytes]()
     for number, record in enumerate(transcript.rounds, start=1):
         sums = _RoundCheck(transcript.agreement, record, base, previous, number).run()
+        _check_fresh(record, fresh)
         _check_closing(transcript.agreement, record)
         base = apply_releases(transcript.agreement.policy, base, sums)
         previous = record.digest
+
+
+def _check_fresh(record: RoundRecord, seen: set[bytes]) -> None:
+    """Checks that no attempt has the key or a noise of an earlier one; `seen` collects them.
+
+    Two sums under one noise differ by exactly the difference of their updates.
+    """
+    for attempt in record.attempts:
+        body = Announced.decode(attempt.announced).body
+        used = [body.encryption_key, body.adder_commitment, body.holder_commitment]
+        if len({*used}) != len(used) or not seen.isdisjoint(used):
+            raise Replay(f"round {body.round}, attempt {body.attempt}: an encryption key or a noise is used twice")
+        seen.update(used)
 
 
 def _check_closing(agreement: Agreement, record: RoundRecord) -> None:
