@@ -10,17 +10,14 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from zkfed.dp.accounting import Spending, guarantee_line, predicted_noise_signal
-from zkfed.errors import PolicyError, TransportError, ZkfedError
-from zkfed.groth16.keys import ProvingKey
+from zkfed.errors import LimitExceeded, PolicyError, TransportError, ZkfedError
 from zkfed.groth16.prove import Prover
-from zkfed.groth16.setup import development_keys
 from zkfed.layers.agreement import Agreement, Announced, draw_groups
 from zkfed.layers.heart import Device
 from zkfed.layers.holder import KeyHolder
@@ -37,6 +34,8 @@ from zkfed.orchestrator.events import (
     RoundAbandoned,
     RoundStarted,
 )
+from zkfed.orchestrator.notes import RoundNotes, fault_of, signer_of
+from zkfed.orchestrator.options import Options, make_keys
 from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport
 from zkfed.statements.improvement import Benchmark, improvement_circuit
@@ -48,37 +47,6 @@ from zkfed.updates.update import Verdict
 __all__ = ["Federation", "Options", "make_keys"]
 
 COMMIT_WINDOW_S = 3600
-
-
-@dataclass
-class _Round:
-    """The orchestrator's own notes of a round: public things only."""
-
-    number: int
-    first: Announced | None = None
-    attempts: list[Attempt] = field(default_factory=list)
-    refused: list[Verdict] = field(default_factory=list)
-    released: list[int] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    commits: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
-    tries: int = 0
-    reason: str = "no sum was released"
-    messages: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What most federations leave as it is.
-
-    Attributes:
-        make_client: Builds the participant with a number; None makes honest ones.
-        keys: Proving keys of S2 and N; None makes development keys.
-        workers: Threads for devices; the compiled backends release the interpreter's lock.
-    """
-
-    make_client: Callable[[int, Device, Shard], Client] | None = None
-    keys: tuple[ProvingKey, ProvingKey] | None = None
-    workers: int = 2
 
 
 class Federation:
@@ -171,12 +139,23 @@ class Federation:
     # -- one round -------------------------------------------------------------------------
 
     def _run_round(self, number: int) -> Iterator[Event]:
-        policy = self.agreement.policy
-        state = _Round(number)
+        policy, state, is_done = self.agreement.policy, RoundNotes(number), False
         self.spending.reserve(policy.attempts)
-        yield RoundStarted(number, policy.millionths(number) / 1e6, self._ratio(len(self.clients)), len(self.clients))
-        announced = self._announce(state, attempt=1, group=0, members=())
-        yield from self._collect_commits(state, announced)
+        try:
+            ratio = self._ratio(len(self.clients))
+            yield RoundStarted(number, policy.millionths(number) / 1e6, ratio, len(self.clients))
+            announced = self._announce(state, attempt=1, group=0, members=())
+            yield from self._collect_commits(state, announced)
+            yield from self._run_attempts(state, announced)
+            is_done = True
+        finally:
+            # Stopped or broken off: what was begun is spent and on record, and the next round can start.
+            if not is_done:
+                self._settle(state)
+        yield from self._close(state)
+
+    def _run_attempts(self, state: RoundNotes, announced: Announced) -> Iterator[Event]:
+        policy = self.agreement.policy
         groups: list[tuple[bytes, ...]] = [self._commit_digests(state)]
         for attempt in range(1, policy.attempts + 1):
             failed: list[tuple[bytes, bytes]] = []
@@ -199,9 +178,8 @@ class Federation:
             ]
             if not groups:
                 break
-        yield from self._close(state)
 
-    def _channel(self, state: _Round, name: str, announced: Announced | None = None) -> str:
+    def _channel(self, state: RoundNotes, name: str, announced: Announced | None = None) -> str:
         path = f"{self.agreement.policy.digest.hex()[:16]}/round-{state.number}"
         if announced is not None:
             path += f"/attempt-{announced.body.attempt}-{announced.body.group}"
@@ -215,10 +193,10 @@ class Federation:
                 return arrived
         raise TransportError(f"a message published to {channel} did not arrive")
 
-    def _timed(self, state: _Round, stage: str, start: float) -> None:
+    def _timed(self, state: RoundNotes, stage: str, start: float) -> None:
         state.seconds[stage] = state.seconds.get(stage, 0.0) + time.perf_counter() - start
 
-    def _announce(self, state: _Round, *, attempt: int, group: int, members: tuple[bytes, ...]) -> Announced:
+    def _announce(self, state: RoundNotes, *, attempt: int, group: int, members: tuple[bytes, ...]) -> Announced:
         start = time.perf_counter()
         prefix = self._channel(state, f"attempt-{attempt}-{group}")
         offer, key = self._holder.offer(state.number, attempt, group)
@@ -236,7 +214,7 @@ class Federation:
         self._timed(state, "announce", start)
         return announced
 
-    def _collect_commits(self, state: _Round, announced: Announced) -> Iterator[Event]:
+    def _collect_commits(self, state: RoundNotes, announced: Announced) -> Iterator[Event]:
         start = time.perf_counter()
         channel, total = self._channel(state, "commits"), len(self.clients)
         announcement = state.messages[announced.digest][0]
@@ -246,18 +224,14 @@ class Federation:
                 announcement, base=self.base, previous=announced.body.previous, round_number=state.number
             )
 
-        with ThreadPoolExecutor(self._workers) as pool:
-            for done, (client, message) in enumerate(zip(self.clients, pool.map(join, self.clients), strict=True), 1):
-                if message:
-                    self.transport.publish(channel, message)
-                else:
-                    yield self._refuse(
-                        state,
-                        client,
-                        "unsatisfied-constraint",
-                        "sat out: the update does not reach the share",
-                    )
-                yield Progress(state.number, "commit", done, total)
+        for done, (client, message, fault) in enumerate(self._ask(self.clients, join, channel), 1):
+            if fault is not None:
+                yield self._refuse(state, client, *fault)
+            elif not message:
+                yield self._refuse(
+                    state, client, "unsatisfied-constraint", "sat out: the update does not reach the share"
+                )
+            yield Progress(state.number, "commit", done, total)
         for message in self.transport.fetch(channel):
             try:
                 self._adder.receive_commit(message, now_s=int(time.time()))
@@ -266,23 +240,47 @@ class Federation:
                 if index is not None:
                     state.commits[signed.digest] = (index, message)
             except ZkfedError as error:
-                signer = _signer_of(message, "commit")
+                signer = signer_of(message, "commit")
                 verdict = Verdict(signer, False, error.code, str(error))
                 state.refused.append(verdict)
                 yield Refused(state.number, verdict)
         self._timed(state, "commit", start)
 
-    def _refuse(self, state: _Round, client: Client, code: str, reason: str) -> Refused:
+    def _ask(
+        self, clients: Sequence[Client], call: Callable[[Client], bytes], channel: str
+    ) -> Iterator[tuple[Client, bytes, tuple[str, str] | None]]:
+        """Asks devices in threads, publishes what they answer, and yields (device, answer, fault).
+
+        One device that fails, or answers what no transport carries, does not stop the others.
+        """
+
+        def answer(client: Client) -> tuple[bytes, Exception | None]:
+            try:
+                return call(client), None
+            except Exception as error:  # noqa: BLE001 - a device runs other people's training code
+                return b"", error
+
+        with ThreadPoolExecutor(self._workers) as pool:
+            for client, (message, error) in zip(clients, pool.map(answer, clients), strict=True):
+                fault = None if error is None else fault_of(error)
+                try:
+                    if message:
+                        self.transport.publish(channel, message)
+                except (LimitExceeded, TypeError) as refused:
+                    fault = fault_of(refused)
+                yield client, message, fault
+
+    def _refuse(self, state: RoundNotes, client: Client, code: str, reason: str, *, attempt: int = 1) -> Refused:
         verdict = Verdict(client.device.public_key.hex(), False, code, reason)
         state.refused.append(verdict)
-        return Refused(state.number, verdict)
+        return Refused(state.number, verdict, attempt)
 
-    def _commit_digests(self, state: _Round) -> tuple[bytes, ...]:
+    def _commit_digests(self, state: RoundNotes) -> tuple[bytes, ...]:
         return tuple(sorted(state.commits))
 
     def _run_attempt(
         self,
-        state: _Round,
+        state: RoundNotes,
         announced: Announced,
         members: tuple[bytes, ...],
         failed: list[tuple[bytes, bytes]],
@@ -322,7 +320,7 @@ class Federation:
         else:
             state.released.append(len(listed))
 
-    def _collect_seals(self, state: _Round, announced: Announced, members: tuple[bytes, ...]) -> Iterator[Event]:
+    def _collect_seals(self, state: RoundNotes, announced: Announced, members: tuple[bytes, ...]) -> Iterator[Event]:
         start = time.perf_counter()
         body, channel = announced.body, self._channel(state, "sealed", announced)
         announcement, key = state.messages[announced.digest]
@@ -331,11 +329,13 @@ class Federation:
         def seal(client: Client) -> bytes:
             return client.seal(announcement, key)
 
-        with ThreadPoolExecutor(self._workers) as pool:
-            for done, message in enumerate(pool.map(seal, clients), 1):
-                self.transport.publish(channel, message)
+        for done, (client, message, fault) in enumerate(self._ask(clients, seal, channel), 1):
+            if fault is not None or not message:
+                code, reason = fault or ("device-failed", "the device sent nothing")
+                yield self._refuse(state, client, code, reason, attempt=body.attempt)
+            else:
                 self.sealed_bytes = len(message)
-                yield Progress(state.number, "seal", done, len(clients), body.attempt, body.group)
+            yield Progress(state.number, "seal", done, len(clients), body.attempt, body.group)
         self._timed(state, "seal", start)
         start = time.perf_counter()
         messages = self.transport.fetch(channel)
@@ -347,21 +347,28 @@ class Federation:
             yield Progress(state.number, "check", done, len(messages), body.attempt, body.group)
         self._timed(state, "check", start)
 
-    def _close(self, state: _Round) -> Iterator[Event]:
-        record = RoundRecord(self._adder.commits, tuple(state.attempts))
+    def _settle(self, state: RoundNotes) -> int:
+        """Puts the round on record, moves the model and returns how many sums were released."""
+        self.spending.settle()
+        if state.first is None:
+            return 0
+        record = RoundRecord(self._adder.commits, state.all_attempts())
         sums = list(released_sums(record))
         base = apply_releases(self.agreement.policy, self.base, sums)
         closing = self._adder.close_round(record.digest, base)
         self._holder.close_round(record.digest, base)
         self.transcript.rounds.append(RoundRecord(record.commits, record.attempts, closing))
         self.base = base
-        self.spending.settle()
+        return len(sums)
+
+    def _close(self, state: RoundNotes) -> Iterator[Event]:
+        sums = self._settle(state)
         if not sums:
             yield RoundAbandoned(state.number, f"{state.reason}; the model stays as it is")
             return
         epsilon, delta = self.spending.total()
         accepted = sum(state.released)
-        ratio = self._ratio(accepted) * len(sums) ** 0.5
+        ratio = self._ratio(accepted) * sums**0.5
         yield Released(
             state.number,
             accepted,
@@ -377,24 +384,3 @@ class Federation:
         policy, scale = self.agreement.policy, self.agreement.noise_scale
         clip = policy.clip_norm * (1 << policy.model.fraction_bits)
         return predicted_noise_signal(scale.sigma, policy.model.parameters, clients, clip)
-
-
-def make_keys(policy: RoundPolicy) -> tuple[ProvingKey, ProvingKey]:
-    """Returns development keys of S2 and N for a policy.
-
-    Raises:
-        PolicyError: The policy is for production.
-    """
-    if policy.setup == "production":
-        raise PolicyError("a production policy needs keys from a ceremony; pass keys=(improvement, noise)")
-    return (
-        development_keys(improvement_circuit(policy.model, policy.statement.rows, policy.curve)),
-        development_keys(noise_circuit(policy.model.parameters, policy.curve)),
-    )
-
-
-def _signer_of(message: bytes, kind: str) -> str:
-    try:
-        return Signed.decode(message, kind, limit=1 << 16).signer.hex()
-    except ZkfedError:
-        return "unknown"

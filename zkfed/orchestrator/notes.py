@@ -1,0 +1,58 @@
+"""What the orchestrator writes down about a round: public things only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from zkfed.errors import ZkfedError
+from zkfed.layers.agreement import Announced
+from zkfed.layers.transcript import Attempt
+from zkfed.updates.signing import Signed
+from zkfed.updates.update import Verdict
+
+__all__ = ["RoundNotes", "fault_of", "signer_of"]
+
+
+@dataclass
+class RoundNotes:
+    """The orchestrator's own notes of a round.
+
+    Attributes:
+        messages: (announcement, encryption key) by the announcement's digest, in order.
+        attempts: Those that came to an end.
+        reason: Why no sum was released, for people.
+    """
+
+    number: int
+    first: Announced | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    refused: list[Verdict] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    commits: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+    tries: int = 0
+    reason: str = "no sum was released"
+    messages: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
+
+    def all_attempts(self) -> tuple[Attempt, ...]:
+        """Returns every announced attempt in order; one that has no end broke off."""
+        ended = {a.announced: a for a in self.attempts}
+        return tuple(ended.get(announced, Attempt(announced)) for announced, _ in self.messages.values())
+
+
+def fault_of(error: Exception) -> tuple[str, str]:
+    """Returns (code, reason) of a device's failure.
+
+    The text of a foreign exception may hold rows of the device's data: only its type is told.
+    """
+    if isinstance(error, ZkfedError):
+        return error.code, str(error)
+    return "device-failed", f"the device raised {type(error).__name__}; call its `join` or `seal` alone to see why"
+
+
+def signer_of(message: bytes, kind: str) -> str:
+    """Returns the key (hex) that signed a message, "unknown" if none did."""
+    try:
+        return Signed.decode(message, kind, limit=1 << 16).signer.hex()
+    except ZkfedError:
+        return "unknown"
