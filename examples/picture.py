@@ -68,7 +68,7 @@ def _refusals(axis: Any, report: dict[str, Any], account: Account) -> None:
              xticks=range(rounds), xticklabels=range(1, rounds + 1))  # fmt: skip
     names = ["in the released sum", "sat out: below the share", "refused by name", "lost with its group"]
     axis.legend(handles=[Patch(color=c, label=n) for c, n in zip(colours, names, strict=True)],
-                loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=4, fontsize=8, frameon=False)  # fmt: skip
+                loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=2, fontsize=8, frameon=False)  # fmt: skip
 
 
 def _noise(axis: Any, report: dict[str, Any]) -> None:

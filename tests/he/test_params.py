@@ -110,6 +110,13 @@ def test_an_inexact_sum_is_refused(params: EncryptionParams, sum_bound: Any, ter
         check_exact(params, sum_bound=bound, terms=terms)
 
 
+def test_the_limbs_of_the_blinders_count_too() -> None:
+    # Whatever bounds D: each plaintext carries limbs up to 2^16 - 1 beside it.
+    check_exact(BFV, sum_bound=0, terms=2_097_000)
+    with pytest.raises(PolicyError, match="a coordinate of the sum may reach 137448"):
+        check_exact(BFV, sum_bound=0, terms=2_097_316)
+
+
 def test_too_many_errors_are_refused() -> None:
     check_exact(CKKS, sum_bound=1, terms=36_000)
     with pytest.raises(PolicyError, match="errors of 40000 ciphertexts may change the sum, those of 36"):

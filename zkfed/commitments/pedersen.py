@@ -90,7 +90,12 @@ def generators(backend: Backend, use: str, count: int) -> Generators:
 
     Domain "zkfed/v1/generator/{use}", message the index as 8 bytes big-endian; the blinder
     has the domain "zkfed/v1/generator/H-{use}" and index 0.
+
+    Raises:
+        ValueError: The use starts with "H-": its first lane would be the blinder of another.
     """
+    if use.startswith("H-"):
+        raise ValueError(f"the use {use!r}: names that start with H- are those of blinders")
     lanes = -(-count // LANES)
     indices = [j.to_bytes(8, "big") for j in range(lanes)]
     return Generators(

@@ -83,7 +83,8 @@ def calibrate(epsilon: float, delta: float, sensitivity: int) -> NoiseScale:
     # rho + 2 sqrt(rho ln(1/delta)) = epsilon overestimates the loss: sigma is at most `high`,
     # and never less than an eighth of it. The search stays where the map does not overflow.
     root = math.sqrt(-math.log(delta))
-    high = sensitivity / (math.sqrt(2) * (math.sqrt(root * root + epsilon) - root))
+    # sqrt(a^2 + b) - a as b / (sqrt(a^2 + b) + a): the difference of a small epsilon would be 0.
+    high = sensitivity * (math.sqrt(root * root + epsilon) + root) / (math.sqrt(2) * epsilon)
     if not high / 8 < SIGMA_MAX:
         raise _too_large(high)
     found = float(

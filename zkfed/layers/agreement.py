@@ -113,7 +113,7 @@ class Agreement:
         noise: Verifying key of N.
 
     Raises:
-        PolicyError: The policy's keys are not pinned, or encryption could not be exact.
+        PolicyError: The policy's keys are not pinned, encryption could not be exact, or no noise fits.
         KeyRefused: A key is for another circuit, or of an origin that the policy refuses.
     """
 
@@ -146,6 +146,7 @@ class Agreement:
                     f"needs keys from a ceremony"
                 )
         check_exact(self.encryption, sum_bound=policy.sum_bound, terms=policy.max_clients + 1)
+        _ = self.noise_scale  # a policy without a noise is refused now, not in the middle of a round
 
     @property
     def backend(self) -> Backend:
@@ -180,7 +181,10 @@ class Agreement:
     def noise_scale(self) -> NoiseScale:
         """Sigma of each of G and K, by OpenDP's map at d_in = ceil(sqrt(B2))."""
         sensitivity = math.isqrt(self.squared_norm_max - 1) + 1
-        return calibrate(self.policy.epsilon, self.policy.delta, sensitivity)
+        try:
+            return calibrate(self.policy.epsilon, self.policy.delta, sensitivity)
+        except ValueError as error:
+            raise PolicyError(f"no noise fits the policy: {error}") from None
 
     @cached_property
     def noise_norm_max(self) -> int:
