@@ -259,12 +259,10 @@ def test_every_backend_proves_the_tiny_circuit(curve: Curve, name: str, monkeypa
 
 
 def test_both_backends_make_the_same_bytes_from_the_same_randomness() -> None:
-    system = tiny(BLS12_381)
-    instance, private = Instance(bytes(32), {"z": 3 * (4 + 25)}), {"x": np.array([2, 5], dtype=object)}
+    """S0 with two coordinates: a link, a linked and an unlinked segment, a challenge."""
     made = []
     for backend in (use(BLS12_381), ReferenceBackend(BLS12_381)):
-        key, _ = keys_of(system, backend)
-        rand = scalar_source(3, BLS12_381.order)
-        proof = Prover(key, system)._prove(instance, private, (), rand)
-        made.append((key.encode(), key.verifying.encode(), proof.encode(backend)))
+        case = s0(2, backend)
+        assert case.backend is backend
+        made.append((case.key.encode(), case.vk.encode(), case.proof.encode(backend)))
     assert made[0] == made[1]
