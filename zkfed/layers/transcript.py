@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkfed.encoding import Reader, Writer, digest
-from zkfed.errors import DecodeError, IntegrityError, StoreFault
+from zkfed.errors import DecodeError, IntegrityError, LimitExceeded, StoreFault
 from zkfed.groth16.keys import VerifyingKey
 from zkfed.layers.agreement import Agreement
 from zkfed.policy import RoundPolicy
@@ -28,6 +28,8 @@ from zkfed.updates.update import decode_ints, encode_ints
 __all__ = ["Attempt", "RoundRecord", "Transcript", "apply_releases", "outcome_of"]
 
 ROUNDS_MAX = 1 << 16
+PARAMETERS_MAX = 1 << 16
+"""Of a model whose transcript is loaded without asking: checking a key builds its circuit, 7 KB a parameter."""
 
 
 def apply_releases(
@@ -146,10 +148,16 @@ class Transcript:
             raise StoreFault(f"the transcript cannot be written: {error.strerror}") from None
 
     @classmethod
-    def load(cls, folder: Path) -> Transcript:
+    def load(cls, folder: Path, *, parameters_max: int = PARAMETERS_MAX) -> Transcript:
         """Reads a transcript that `save` wrote; `check_release` checks what it says.
 
+        Args:
+            folder: From anybody.
+            parameters_max: The largest model that you are ready to check; its rows of weights
+                squared may be up to 64 times that.
+
         Raises:
+            LimitExceeded: The model is larger than that.
             StoreFault: A file is missing or unreadable.
             IntegrityError: A file's content does not match its name.
             DecodeError: Something is not canonical.
@@ -168,6 +176,11 @@ class Transcript:
             objects.append(data)
         policy = RoundPolicy.decode(objects[0])
         model = policy.model
+        if model.parameters > parameters_max or model.inputs**2 > 64 * parameters_max:
+            raise LimitExceeded(
+                f"transcript: a model of {model.inputs} x {model.outputs} weights; raise parameters_max "
+                f"({parameters_max}) if you know the policy and have about 7 KB of memory for each weight"
+            )
         agreement = Agreement(
             policy, _decode_benchmark(policy, objects[1]), _decode_enrolled(objects[2]),
             VerifyingKey.decode(objects[3]), VerifyingKey.decode(objects[4]),
