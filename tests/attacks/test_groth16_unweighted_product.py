@@ -17,7 +17,7 @@ from zkfed.algebra.backend import Points
 from zkfed.algebra.field import to_limbs
 from zkfed.errors import ProofInvalid
 from zkfed.groth16.proof import Instance, Proof
-from zkfed.groth16.verify import verify, verify_batch
+from zkfed.groth16.verify import _weights, verify, verify_batch
 
 T, M = 0xABCDEF << 70, 0x1234567 << 90
 
@@ -77,3 +77,38 @@ def test_the_verifier_refuses_it(attack: tuple[Case, Instance, Proof]) -> None:
     with pytest.raises(ProofInvalid) as caught:
         verify_batch(case.vk, [case.instance, instance], [case.proof, proof])
     assert caught.value.culprits == (1,)
+
+
+def test_weights_that_were_known_before_the_proof_are_worth_nothing(attack: tuple[Case, Instance, Proof]) -> None:
+    """Who knows w_1 and w_2 scales what PoK absorbs by w_1/w_2: so every element of the proof fixes them."""
+    case, instance, proof = attack
+    b = case.backend
+    challenger = challenger_of(case.vk, instance, proof)
+    ((w1, w2, _),) = _weights(case.vk, [(0, challenger, proof)])
+    public = total(b, b.msm(case.vk.ic, to_limbs([1, *challenger.inputs])), *proof.d)
+    assert proof.pok is not None
+    ratio = w1 * pow(w2, -1, case.order)
+    suited = replace(proof, pok=total(b, proof.pok, times(b, public, ratio - 1)))
+    first, second, third = equations(case.vk, challenger, suited)
+
+    def raised(pairs: list[tuple[Points, Points]], weight: int) -> list[tuple[Points, Points]]:
+        return [(times(b, left, weight), right) for left, right in pairs]
+
+    # Control: with the weights of the draft the forgery holds.
+    assert holds(b, raised(first, w1), raised(second, w2), third)
+    assert (w1, w2) != _weights(case.vk, [(0, challenger, suited)])[0][:2]
+    with pytest.raises(ProofInvalid):
+        verify(case.vk, instance, suited)
+
+
+@pytest.mark.parametrize("part", ["a", "b", "c", "d", "pok", "link"])
+def test_every_element_of_every_proof_fixes_all_weights(part: str) -> None:
+    case = CASES["S0"]()
+    other = case.prove(99)
+    changed = replace(case.proof, **{part: getattr(other, part)})
+    challenger = challenger_of(case.vk, case.instance, case.proof)
+    batch = [(i, challenger, case.proof) for i in range(3)]
+    before = _weights(case.vk, batch)
+    after = _weights(case.vk, [*batch[:2], (2, challenger, changed)])
+    assert len({w for triple in before + after for w in triple}) == 18
+    assert all(0 < w < 1 << 128 for triple in before for w in triple)
