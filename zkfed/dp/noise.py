@@ -67,6 +67,7 @@ class NoiseScale:
             object.__setattr__(self, name, value)
 
 
+@functools.lru_cache(maxsize=64, typed=True)  # typed: True is no number
 def calibrate(epsilon: float, delta: float, sensitivity: int) -> NoiseScale:
     """Returns the smallest sigma (to 16 bits) with which one release costs at most epsilon.
 
