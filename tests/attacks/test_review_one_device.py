@@ -14,6 +14,7 @@ import pytest
 
 from tests.layers.parties import make_policy, proving_keys
 from zkfed.adapters.memory import MemoryTransport
+from zkfed.errors import TransportError
 from zkfed.layers.bridge import check_release
 from zkfed.layers.heart import Device
 from zkfed.local import LocalFederation
@@ -104,4 +105,22 @@ def test_an_attempt_that_was_opened_is_spent_even_if_its_outcome_is_lost(monkeyp
     monkeypatch.undo()
     assert isinstance([*fed.run(1)][-1], Released)
     assert fed.spending.view("holder").attempts == 2
+    check_release(fed.transcript)
+
+
+class BreaksAfter(MemoryTransport):
+    """Delivers the sum to the key holder, and fails when it is asked whether it arrived."""
+
+    def fetch(self, channel: str) -> tuple[bytes, ...]:
+        if channel.endswith("to-key-holder"):
+            raise TransportError("the cable is cut")
+        return super().fetch(channel)
+
+
+def test_a_sum_that_the_key_holder_may_have_is_charged() -> None:
+    fed = LocalFederation(make_policy(), 3, transport=BreaksAfter(), options=Options(keys=proving_keys()))
+    for number in (1, 2):
+        with pytest.raises(TransportError):
+            list(fed.run(1))
+        assert fed.spending.view("holder").attempts == number
     check_release(fed.transcript)

@@ -300,12 +300,13 @@ class Federation:
         self._timed(state, "add", start)
         start = time.perf_counter()
         aggregation = self._send(self._channel(state, "aggregation", announced), aggregation)
+        # Once it is on its way K can decrypt it, whatever K says later: charged before.
+        self.spending.charge_attempt(body.attempt)
         ciphertext = self._send(self._channel(state, "to-key-holder", announced), ciphertext)
         signed = Signed.decode(aggregation, "aggregation", limit=1 << 26)
         listed = Aggregate.decode(signed.body).members
         if state.first is None:
             raise PolicyError("no first announcement")
-        self.spending.charge_attempt(body.attempt)
         outcome = self._holder.open(
             aggregation, ciphertext, tuple(state.commits[m][1] for m in listed), first=state.first.digest
         )
