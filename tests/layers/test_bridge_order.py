@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.layers.forge import HONEST, REPEATED, Forge, federation, refused, released
-from tests.layers.parties import Cohort
+from tests.layers.parties import Cohort, OtherPlaintext, make_policy
 from zkfed.errors import (
     DecodeError,
     IntegrityError,
@@ -29,6 +29,7 @@ from zkfed.layers.agreement import Agreement, Announced
 from zkfed.layers.bridge import check_release
 from zkfed.layers.noise import NoiseVector
 from zkfed.layers.transcript import RoundRecord, Transcript
+from zkfed.orchestrator.federation import make_keys
 from zkfed.updates.messages import Announcement
 from zkfed.updates.signing import SigningKey
 
@@ -132,9 +133,6 @@ def test_another_enrolment(forge: Forge) -> None:
 
 
 def test_other_verifying_keys(forge: Forge) -> None:
-    from tests.layers.parties import make_policy
-    from zkfed.orchestrator.federation import make_keys
-
     improvement, noise = make_keys(make_policy())
     for name, key in (("improvement", improvement), ("noise", noise)):
         forge.transcript.agreement = federation().agreement
@@ -250,3 +248,29 @@ def test_a_release_without_a_list(forge: Forge) -> None:
     refused(forge, DecodeError, "no aggregation")
     forge.put(REPEATED, index, seals=())
     check_release(forge.transcript)  # an attempt that broke off: nothing of it counts
+
+
+# -- numbers that adders and key holder agree on ---------------------------------------------------
+
+
+def test_a_round_with_another_number() -> None:
+    cohort = Cohort()
+    cohort.round = cohort.holder._round = cohort.adder._round = 2
+    cohort.honest_round()
+    with pytest.raises(PolicyError, match="attempt 1 of round 2 is out of order"):
+        check_release(cohort.transcript)
+
+
+def test_an_attempt_that_was_left_out() -> None:
+    cohort = Cohort(make_policy(attempts=3), devices=2, kinds=[OtherPlaintext])
+    first = cohort.ready()
+    cohort.open(first)
+    cohort.holder._groups[3] = cohort.holder._groups[2]
+    (members,) = cohort.holder._groups[2]
+    later = cohort.announce(3, 0, members)
+    cohort.seal_all(later)
+    cohort.add(later)
+    cohort.open(later)
+    cohort.close([first, later])
+    with pytest.raises(PolicyError, match="attempt 3 of round 1 is out of order"):
+        check_release(cohort.transcript)

@@ -7,7 +7,6 @@ of the same client is accepted: nobody can burn somebody else's place.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,23 +14,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.layers.parties import DEADLINE_S, NOW_S, Cohort, Opened, fingerprint, make_policy, provers, signed
-from zkfed.encoding import Writer, digest
+from tests.layers.adder_messages import refused, rewritten, sealed_with, turned_down
+from tests.layers.parties import (
+    DEADLINE_S,
+    NOW_S,
+    Cohort,
+    Opened,
+    fingerprint,
+    make_policy,
+    signed,
+)
+from zkfed.encoding import Writer
 from zkfed.errors import (
     DecodeError,
     NotAuthorised,
     PolicyError,
-    ProofInvalid,
     Replay,
     SignatureInvalid,
     ZkfedError,
 )
 from zkfed.he.encrypt import encrypt
 from zkfed.he.keys import PublicKey, SecretKey
-from zkfed.he.sealing import SealingKey, SealingPublicKey, open_sealed, seal
+from zkfed.he.sealing import SealingKey, open_sealed
 from zkfed.layers.agreement import plaintext
-from zkfed.layers.polis import Adder
-from zkfed.updates.messages import Commit, Offer, Receipt, Seal
+from zkfed.updates.messages import Commit, Receipt, Seal
 from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.signing import SigningKey
 
@@ -44,23 +50,6 @@ def open_round() -> tuple[Cohort, Opened, list[bytes]]:
     sealed = [d.seal(opened.announcement, opened.key) for d in cohort.devices]
     assert cohort.adder.receive_sealed(sealed[0]).is_accepted
     return cohort, opened, sealed
-
-
-def refused(cohort: Cohort, call: Callable[[], Any], error: type[ZkfedError], text: str | None = None) -> None:
-    before = fingerprint(cohort.adder)
-    with pytest.raises(error, match=text) as caught:
-        call()
-    assert type(caught.value) is error
-    assert fingerprint(cohort.adder) == before
-
-
-def turned_down(cohort: Cohort, message: bytes, code: str, text: str = "") -> None:
-    before = fingerprint(cohort.adder)
-    verdict = cohort.adder.receive_sealed(message)
-    assert (verdict.is_accepted, verdict.code) == (False, code), verdict
-    assert text in verdict.reason
-    assert len(verdict.reason) < 500
-    assert fingerprint(cohort.adder) == before
 
 
 # -- commits ------------------------------------------------------------------------------------
@@ -123,15 +112,6 @@ def test_no_more_commits_than_the_policy_allows() -> None:
 # -- sealed updates -----------------------------------------------------------------------------
 
 
-def rewritten(cohort: Cohort, message: bytes, key: SigningKey | None = None, **changes: Any) -> bytes:
-    """Changes a sealed update and signs it again, by its client unless another key is given."""
-    update = SealedUpdate.decode(message)
-    outer = changes.pop("outer", update.outer)
-    signer = key or next(k for k in cohort.device_keys if k.public == update.signed.signer)
-    body = replace(update.seal, **changes)
-    return SealedUpdate(signer.sign("seal", body.encode()), outer).encode()
-
-
 def test_sealed_updates_that_are_refused(open_round: tuple[Cohort, Opened, list[bytes]]) -> None:
     cohort, _, sealed = open_round
     zero, one = SealedUpdate.decode(sealed[0]), SealedUpdate.decode(sealed[1])
@@ -155,14 +135,6 @@ def test_sealed_updates_that_are_refused(open_round: tuple[Cohort, Opened, list[
     ):
         turned_down(cohort, message, code, text)
     assert cohort.adder.receive_sealed(sealed[1]).is_accepted
-
-
-def sealed_with(cohort: Cohort, opened: Opened, message: bytes, content: bytes, **where: Any) -> bytes:
-    """Puts another content, in another wrapping, into a client's sealed update."""
-    body = SealedUpdate.decode(message).seal
-    to = where.get("to", SealingPublicKey.from_bytes(opened.announced.body.sealing_key))
-    outer = seal(to, content, info=where.get("info", opened.announced.digest), aad=where.get("aad", body.commit))
-    return rewritten(cohort, message, ciphertext=digest("zkfed/v1/ciphertext", content), outer=outer)
 
 
 def test_ciphertexts_in_another_wrapping_or_of_another_form(open_round: tuple[Cohort, Opened, list[bytes]]) -> None:
@@ -273,108 +245,9 @@ def test_a_value_that_is_not_bytes_is_a_verdict(attacked: tuple[Cohort, Opened, 
         assert attacked[0].adder.receive_sealed(value).code == "decode"  # type: ignore[arg-type]
 
 
-# -- offers, attempts, sums -----------------------------------------------------------------------
-
-
-def test_offers_that_are_refused() -> None:
-    cohort = Cohort()
-    offer, key = cohort.holder.offer(1, 1)
-    body = Offer.decode(signed(offer).body)
-    other_key = SecretKey.generate(cohort.agreement.encryption).public
-
-    def announce(signer: SigningKey, key: bytes = key, members: tuple[bytes, ...] = (), **changes: Any) -> Any:
-        data = signer.sign("offer", replace(body, **changes).encode()).encode()
-        return lambda: cohort.adder.announce(data, key, members=members, deadline_s=DEADLINE_S)
-
-    k = cohort.holder_key
-    refused(cohort, announce(SigningKey.generate()), NotAuthorised, "pinned key holder")
-    refused(cohort, announce(cohort.adder_key), NotAuthorised, "pinned key holder")
-    refused(cohort, announce(k, policy=bytes(32)), PolicyError, "another policy")
-    refused(cohort, announce(k, previous=b"\1" * 32), PolicyError, "another transcript")
-    refused(cohort, announce(k, round=2), PolicyError, "round 1 is open")
-    refused(cohort, announce(k, attempt=3), PolicyError, "not attempt 3")
-    refused(cohort, announce(k, attempt=0), PolicyError, "not attempt 0")
-    refused(cohort, announce(k, group=1), PolicyError, "everybody's")
-    refused(cohort, announce(k, members=(bytes(32),)), PolicyError, "everybody's")
-    refused(cohort, announce(k, attempt=2, members=(bytes(32),)), PolicyError, "committed in this round")
-    refused(cohort, announce(k, key=other_key.to_bytes()), PolicyError, "not the offered one")
-    refused(cohort, announce(k, key=b"key"), DecodeError)
-    refused(cohort, announce(k, encryption_key=other_key.digest, key=other_key.to_bytes()), ProofInvalid)
-    refused(cohort, announce(k, noise_proof=b""), DecodeError)
-    draft = cohort.adder.announce(offer, key, deadline_s=DEADLINE_S)
-    # A key holder that offers the same attempt twice would see two sums where the policy counts one.
-    refused(cohort, announce(k), Replay, "announced before")
-    cohort.adder.open_attempt(cohort.holder.countersign(draft))
-
-
-def test_a_client_is_in_one_group_of_an_attempt() -> None:
-    cohort = Cohort(devices=4)
-    cohort.start()
-    names = sorted(cohort.commits)
-
-    def draft(group: int, members: list[bytes]) -> Callable[[], bytes]:
-        secret = SecretKey.generate(cohort.agreement.encryption)
-        holder = cohort.new_holder()
-        holder._groups[2] = [()] * 3
-        offer, key = holder.offer(1, 2, group)
-        assert secret.public.digest != digest("", key)
-        return lambda: cohort.adder.announce(offer, key, members=tuple(members), deadline_s=DEADLINE_S)
-
-    assert draft(0, names[:2])()
-    refused(cohort, draft(1, names[1:3]), Replay, "two groups")
-    assert draft(1, names[2:])()
-
-
-def test_an_attempt_that_this_adder_did_not_announce() -> None:
-    cohort, other = Cohort(), Cohort()
-    draft, _ = cohort.offer_and_draft()
-    announcement = cohort.holder.countersign(draft)
-    refused(cohort, lambda: cohort.adder.open_attempt(draft), DecodeError)
-    foreign = other.holder.countersign(other.offer_and_draft()[0])
-    refused(cohort, lambda: cohort.adder.open_attempt(foreign), NotAuthorised)
-    cohort.adder.open_attempt(announcement)
-    refused(cohort, lambda: cohort.adder.open_attempt(announcement), PolicyError, "did not announce")
-
-
-def test_sums_that_are_refused() -> None:
-    cohort = Cohort()
-    opened = cohort.start()
-    name = opened.announced.digest
-    refused(cohort, lambda: cohort.adder.aggregate(bytes(32)), PolicyError, "unknown")
-    refused(cohort, lambda: cohort.adder.aggregate(name), PolicyError, "0 valid updates, the policy needs 2")
-    sealed = [d.seal(opened.announcement, opened.key) for d in cohort.devices]
-    assert cohort.adder.receive_sealed(sealed[0]).is_accepted
-    refused(cohort, lambda: cohort.adder.aggregate(name), PolicyError, "1 valid updates")
-    assert cohort.adder.receive_sealed(sealed[1]).is_accepted
-    cohort.add(opened)
-    refused(cohort, lambda: cohort.adder.aggregate(name), PolicyError, "aggregated already")
-    turned_down(cohort, sealed[2], "replay", "not open")  # too late
-
-
-def test_updates_of_the_round_before_are_replays() -> None:
-    cohort = Cohort()
-    first = cohort.start()
-    commits = list(cohort.commits.values())
-    cohort.seal_all(first)
-    cohort.add(first)
-    cohort.open(first)
-    cohort.close([first])
-    cohort.start()
-    for message in first.sealed:
-        turned_down(cohort, message, "replay")
-    for message in commits:
-        refused(cohort, lambda m=message: cohort.adder.receive_commit(m, now_s=NOW_S), Replay, "another round")  # type: ignore[misc]
-
-
 def test_a_seal_body_names_one_commit_and_one_attempt(attacked: tuple[Cohort, Opened, list[bytes]]) -> None:
     cohort, opened, sealed = attacked
     bodies = [SealedUpdate.decode(s).seal for s in sealed]
     assert {b.announcement for b in bodies} == {opened.announced.digest}
     assert {b.commit for b in bodies} == set(cohort.commits)
     assert all(Seal.decode(b.encode()) == b for b in bodies)
-
-
-def test_another_signing_key_than_the_pinned_one() -> None:
-    cohort = Cohort()
-    with pytest.raises(PolicyError, match="pins another key"):
-        Adder(cohort.agreement, SigningKey.generate(), provers()[1], base=cohort.base)
