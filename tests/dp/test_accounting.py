@@ -235,6 +235,7 @@ def test_guarantee_carries_everything() -> None:
         "clip C = 0.5, charged with rounding as 1.0004 C",
         "the adders and the key holder each drew",
         "not against the key holder together with the adders",
+        "towards adders that add what they were sent",
         "conditional on the accepted set",
         "computational",
     ):

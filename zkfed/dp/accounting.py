@@ -232,6 +232,7 @@ def guarantee_line(policy: RoundPolicy, spending: Spending, scale: NoiseScale) -
         "the adders and the key holder each drew integer Gaussian noise, one of the two is charged",
         f"sigma {scale.sigma / scale.sensitivity:.4g} times the charged clip",
         "not against the key holder together with the adders, or with anyone who sees a client's ciphertext",
+        "towards adders that add what they were sent: whether a false sum opens is one bit an attempt without noise",
         "conditional on the accepted set",
         "computational",
         "other tasks about the same people are not counted",
