@@ -188,7 +188,7 @@ def test_nothing_is_decrypted_if_it_cannot_be_recorded(tmp_path: Path) -> None:
     assert signed(cohort.open(opened)).kind == "release"
 
 
-@pytest.mark.parametrize("content", [b"no key\n", b"ab\xff\n", b"abc\n"])
+@pytest.mark.parametrize("content", [b"no key\n", b"ab\xff\n", b"abc\n", b"ab" * 32, b"ab" * 31 + b"\n", b"\n"])
 def test_a_journal_that_cannot_be_read_stops_the_key_holder(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "journal").write_bytes(content)
     with pytest.raises(StoreFault, match="cannot be read"):

@@ -95,6 +95,9 @@ def test_a_missing_or_renamed_object(folder: Path, position: int) -> None:
     refused(folder, StoreFault, "cannot be read")
     path.mkdir()
     refused(folder, StoreFault, "cannot be read")
+    path.rmdir()
+    os.mkfifo(path)  # nobody will ever write to it
+    refused(folder, StoreFault, "it is no file")
 
 
 def test_two_objects_that_change_names(folder: Path) -> None:

@@ -282,6 +282,9 @@ def _read_journal(journal: Path | None) -> set[bytes]:
     if journal is None or not journal.exists():
         return set()
     try:
-        return {bytes.fromhex(line) for line in journal.read_text("ascii").split()}
+        *lines, rest = journal.read_text("ascii").split("\n")
+        if rest or any(len(line) != 64 for line in lines):
+            raise ValueError("a record that is not whole: the next one would be appended to it")
+        return {bytes.fromhex(line) for line in lines}
     except (OSError, ValueError):
         raise StoreFault("the journal of decryptions cannot be read; restore it before opening anything") from None

@@ -6,6 +6,7 @@ no ciphertext, no key that decrypts, no update. It is content-addressed on disk.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -248,8 +249,11 @@ def _write(path: Path, data: bytes) -> None:
 
 def _read(path: Path, limit: int) -> bytes:
     try:
-        if path.stat().st_size > limit:
-            raise DecodeError(f"transcript: a file of {path.stat().st_size} bytes, at most {limit} are accepted")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a named pipe would never end
+            raise StoreFault(f"transcript: {path.name} cannot be read: it is no file")
+        if status.st_size > limit:
+            raise DecodeError(f"transcript: a file of {status.st_size} bytes, at most {limit} are accepted")
         return path.read_bytes()
     except OSError as error:
         raise StoreFault(f"transcript: {path.name} cannot be read: {error.strerror}") from None
