@@ -247,3 +247,13 @@ def test_devices_that_cannot_be_made() -> None:
         Device(cohort.agreement, cohort.device_keys[0], provers()[1])
     with pytest.raises(PolicyError, match="not the one of the agreement"):
         Device(cohort.agreement, cohort.device_keys[0], provers(2)[0])
+
+
+def test_an_attempt_under_another_round_number_is_no_attempt_of_this_one() -> None:
+    cohort = Cohort(kinds=[OtherPlaintext])
+    cohort.open(cohort.ready())
+    (members,) = cohort.holder._groups[2]
+    cohort.round = cohort.holder._round = cohort.adder._round = 2
+    opened = cohort.announce(2, 0, members)  # both noises are proven for it
+    device = cohort.devices[1]
+    refused(device, lambda: device.seal(opened.announcement, opened.key), Replay, "committed to round 1, not 2")
