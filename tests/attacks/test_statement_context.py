@@ -6,6 +6,7 @@ somebody else's proof all change one field of `Context`, the verifying key or th
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import fields, replace
 from typing import Any
 
@@ -56,6 +57,15 @@ FIELDS = [f.name for f in fields(Context)]
 def test_the_fields_are_those_of_the_protocol() -> None:
     """A new field needs a look at this file: the tests below take the names from the class."""
     assert FIELDS == ["kind", "policy", "announcement", "signer", "commitment", "data", "beacon"]
+
+
+def test_ctx_is_the_digest_of_the_protocol() -> None:
+    """Restated from protocol.md section 6, item by item."""
+    key, context = s0().vk, context_of(s0(), "S0")
+    items = [b"zkfed/v1/ctx", (1).to_bytes(8, "big"), b"bls12-381", b"S0", b"p" * 32, key.layout.circuit_digest]
+    items += [key.digest, b"a" * 32, b"s" * 32, context.commitment, b"d" * 32, b"b" * 32]
+    joined = b"".join(len(item).to_bytes(4, "big") + item for item in items)
+    assert context.digest(key) == hashlib.sha256(joined).digest()
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -221,10 +221,11 @@ def test_a_claim_about_another_statement_is_refused(change: dict[str, Any]) -> N
         keys().verifier.verify(replace(claim, statement=replace(claim.statement, **change)), proof)
 
 
-def test_a_proof_under_the_keys_of_a_weaker_statement_is_refused() -> None:
-    """The share is in ctx: 5 % proven is not 6 % proven, although the circuit is the same."""
+@pytest.mark.parametrize("change", [{"at_least": Fraction(6, 100)}, {"base_loss_min": 2}])
+def test_a_proof_under_the_keys_of_another_statement_is_refused(change: dict[str, Any]) -> None:
+    """The statement is in ctx: 5 % proven is not 6 % proven, although the circuit is the same."""
     claim, proof = proven()
-    stronger = replace(claim.statement, at_least=Fraction(6, 100))
+    stronger = replace(claim.statement, **change)
     verifier = Verifier(stronger, keys().verifier.key)
     with pytest.raises(ProofInvalid):
         verifier.verify(replace(claim, statement=stronger), proof)
