@@ -1,20 +1,26 @@
-"""Shows that the two backends of BLS12-381 give the same bytes for every operation."""
+"""Shows that the backends of one curve give the same bytes for every operation."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.algebra.conftest import made
+from tests.algebra.conftest import made, of_curve
 from tests.algebra.test_group import scalar_classes
 from zkfed.algebra.backend import Backend
-from zkfed.algebra.curve import BLS12_381
+from zkfed.algebra.curve import BLS12_381, BN254, CURVES
 from zkfed.algebra.field import to_limbs
 
-SCALARS = st.lists(scalar_classes(BLS12_381.order), min_size=4, max_size=4)
+SCALARS = {curve.name: st.lists(scalar_classes(curve.order), min_size=4, max_size=4) for curve in (BLS12_381, BN254)}
+each_curve = pytest.mark.parametrize("curve", sorted(SCALARS))
+
+
+def equal(values: list[Any]) -> bool:
+    return all(v == values[0] for v in values)
 
 
 def results(backend: Backend, group: Any, first: list[int], second: list[int]) -> list[bytes]:
@@ -40,28 +46,35 @@ def results(backend: Backend, group: Any, first: list[int], second: list[int]) -
     ]
 
 
+@each_curve
 @settings(max_examples=8)
-@given(group=st.sampled_from(["G1", "G2"]), first=SCALARS, second=SCALARS)
-def test_the_same_bytes(group: str, first: list[int], second: list[int]) -> None:
-    reference, arkworks = made("reference/bls12-381"), made("arkworks/bls12-381")
-    assert results(reference, group, first, second) == results(arkworks, group, first, second)
+@given(group=st.sampled_from(["G1", "G2"]), data=st.data())
+def test_the_same_bytes(curve: str, group: str, data: st.DataObject) -> None:
+    first, second = data.draw(SCALARS[curve]), data.draw(SCALARS[curve])
+    assert equal([results(made(name), group, first, second) for name in of_curve(curve)])
 
 
+@each_curve
 @settings(max_examples=10)
-@given(st.binary(max_size=60), st.binary(min_size=1, max_size=255))
-def test_the_same_hash(message: bytes, domain: bytes) -> None:
-    encoded = [
-        b.encode(b.hash_to_g1([message, message + b"x"], domain))
-        for b in (made("reference/bls12-381"), made("arkworks/bls12-381"))
-    ]
-    assert encoded[0] == encoded[1]
+@given(message=st.binary(max_size=60), domain=st.binary(min_size=1, max_size=255))
+def test_the_same_hash(curve: str, message: bytes, domain: bytes) -> None:
+    every = [made(name) for name in of_curve(curve)]
+    assert equal([b.encode(b.hash_to_g1([message, message + b"x"], domain)) for b in every])
 
 
-def test_the_same_sum_of_many(reference: Backend, arkworks: Backend) -> None:
-    rng, order = np.random.default_rng(5), BLS12_381.order
+@each_curve
+def test_the_same_sum_of_many(curve: str) -> None:
+    rng, order = np.random.default_rng(5), CURVES[curve].order
     bases = [int(v) for v in rng.integers(1, 1 << 60, 300)]
     factors = [
         (int.from_bytes(rng.bytes(40), "big"), int(rng.integers(-50, 50)))[i % 3 > 0] % order for i in range(300)
     ]
-    encoded = [b.encode(b.msm(b.generator("G1", to_limbs(bases)), to_limbs(factors))) for b in (reference, arkworks)]
-    assert encoded[0] == encoded[1]
+    every = [made(name) for name in of_curve(curve)]
+    assert equal([b.encode(b.msm(b.generator("G1", to_limbs(bases)), to_limbs(factors))) for b in every])
+
+
+@each_curve
+def test_the_same_quotient_of_many(curve: str) -> None:
+    rng, order = np.random.default_rng(6), CURVES[curve].order
+    sides = [to_limbs([int.from_bytes(rng.bytes(40), "big") % order for _ in range(4096)]) for _ in "abc"]
+    assert equal([made(name).quotient(*sides).tobytes() for name in of_curve(curve)])

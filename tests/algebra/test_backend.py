@@ -13,7 +13,12 @@ def _no_wish(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ZKFED_BACKEND", raising=False)
 
 
-def test_the_wheel_serves_bls12_381_and_python_serves_bn254() -> None:
+def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    monkeypatch.setattr(seam, "_is_available", lambda name: name in names)
+
+
+def test_without_a_build_the_wheel_serves_bls12_381_and_python_serves_bn254(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "arkworks", "reference")
     assert seam.use().name == "arkworks"
     assert seam.use("bls12-381") is seam.use(BLS12_381)
     assert seam.use("bn254").name == "reference"
@@ -37,11 +42,14 @@ def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_status_says_which_one_runs_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = {s.name: s for s in seam.backends()}
-    assert chosen["arkworks"].is_chosen
-    assert not chosen["reference"].is_chosen
-    assert all(s.is_available and s.reason for s in chosen.values())
-    monkeypatch.setattr(seam, "_is_available", lambda name: name == "reference")
+    for names, expected in ((("native", "arkworks", "reference"), "native"), (("arkworks", "reference"), "arkworks")):
+        only(monkeypatch, *names)
+        chosen = {s.name: s for s in seam.backends()}
+        assert [s.name for s in chosen.values() if s.is_chosen] == [expected]
+        assert {s.name for s in chosen.values() if s.is_available} == set(names)
+        assert all(s.reason for s in chosen.values())
+    assert "make native" in chosen["native"].reason
+    only(monkeypatch, "reference")
     fallback = {s.name: s for s in seam.backends()}
     assert fallback["reference"].is_chosen
     assert "pip install py-arkworks-bls12381" in fallback["arkworks"].reason

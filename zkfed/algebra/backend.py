@@ -141,9 +141,14 @@ class BackendStatus:
     reason: str
 
 
-_PREFERENCE = ("arkworks", "reference")
-_CURVES_OF = {"arkworks": ("bls12-381",), "reference": ("bls12-381", "bn254")}
-_NEEDS = {"arkworks": "py_arkworks_bls12381", "reference": "py_ecc"}
+_PREFERENCE = ("native", "arkworks", "reference")
+_CURVES_OF = {
+    "native": ("bls12-381", "bn254"),
+    "arkworks": ("bls12-381",),
+    "reference": ("bls12-381", "bn254"),
+}
+_NEEDS = {"native": "zkfed_native", "arkworks": "py_arkworks_bls12381", "reference": "py_ecc"}
+_INSTALL = {"native": "make native", "arkworks": "pip install py-arkworks-bls12381", "reference": "pip install py-ecc"}
 _log = logging.getLogger("zkfed")
 
 
@@ -168,7 +173,11 @@ def _chosen_name(curve: Curve) -> tuple[str, str]:
 @functools.cache
 def _load(name: str, curve: Curve) -> Backend:
     backend: Backend
-    if name == "arkworks":
+    if name == "native":
+        from zkfed.algebra.native import NativeBackend
+
+        backend = NativeBackend(curve)
+    elif name == "arkworks":
         from zkfed.algebra.arkworks import ArkworksBackend
 
         backend = ArkworksBackend()
@@ -207,7 +216,7 @@ def backends(curve: Curve = BLS12_381) -> list[BackendStatus]:
     out = []
     for name, curves in _CURVES_OF.items():
         available = _is_available(name)
-        missing = "" if available else f"not installed: pip install {_NEEDS[name].replace('_', '-')}"
+        missing = "" if available else f"not installed: {_INSTALL[name]}"
         why = reason if name == chosen else missing or "installed, not needed"
         out.append(BackendStatus(name, curves, available, name == chosen, why))
     return out

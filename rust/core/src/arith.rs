@@ -1,0 +1,115 @@
+//! Multiplication in the base fields, chosen by measurement.
+//!
+//! Measured on one core of an AMD EPYC (nanoseconds, dependent chain):
+//!
+//! | field            | arkworks 0.6 | arkworks with `asm` | blst | halo2curves `asm` |
+//! |------------------|--------------|---------------------|------|-------------------|
+//! | BLS12-381 Fq     | 27 to 32     | 27                  | 22.5 | -                 |
+//! | BLS12-381 Fq2    | 99 to 102    | 99                  | 75   | -                 |
+//! | BN254 Fq         | 13.4         | 13.4                | -    | 13.0              |
+//! | BN254 Fq2        | 49           | 47                  | -    | -                 |
+//!
+//! So BN254 is arkworks as it is, and BLS12-381 multiplies with blst, which looks for MULX and
+//! ADX at run time. Both hold elements in Montgomery form with R = 2^384, fully reduced.
+
+use ark_ff::{BigInt, Field};
+use std::marker::PhantomData;
+
+type BlsFq = ark_bls12_381::Fq;
+type BlsFq2 = ark_bls12_381::Fq2;
+
+/// A field of coordinates: arkworks' arithmetic, with the fastest product that was measured.
+pub trait Coordinate: Field {
+    /// Returns the product.
+    #[inline(always)]
+    fn times(&self, other: &Self) -> Self {
+        *self * other
+    }
+
+    /// Returns the square.
+    #[inline(always)]
+    fn squared(&self) -> Self {
+        self.square()
+    }
+}
+
+impl Coordinate for ark_bn254::Fq {}
+impl Coordinate for ark_bn254::Fq2 {}
+
+#[inline(always)]
+fn to_blst(value: &BlsFq) -> blst::blst_fp {
+    blst::blst_fp { l: value.0 .0 }
+}
+
+#[inline(always)]
+fn from_blst(value: blst::blst_fp) -> BlsFq {
+    ark_ff::Fp(BigInt(value.l), PhantomData)
+}
+
+#[inline(always)]
+fn to_blst2(value: &BlsFq2) -> blst::blst_fp2 {
+    blst::blst_fp2 { fp: [to_blst(&value.c0), to_blst(&value.c1)] }
+}
+
+#[inline(always)]
+fn from_blst2(value: blst::blst_fp2) -> BlsFq2 {
+    BlsFq2::new(from_blst(value.fp[0]), from_blst(value.fp[1]))
+}
+
+impl Coordinate for BlsFq {
+    #[inline(always)]
+    fn times(&self, other: &Self) -> Self {
+        let mut out = blst::blst_fp::default();
+        // SAFETY: all three point to initialised blst_fp on this stack; the function reads and
+        // writes 48 bytes each and keeps no pointer. It saves a fifth of every sum (see above).
+        unsafe { blst::blst_fp_mul(&mut out, &to_blst(self), &to_blst(other)) };
+        from_blst(out)
+    }
+
+    #[inline(always)]
+    fn squared(&self) -> Self {
+        let mut out = blst::blst_fp::default();
+        // SAFETY: as in `times`.
+        unsafe { blst::blst_fp_sqr(&mut out, &to_blst(self)) };
+        from_blst(out)
+    }
+}
+
+impl Coordinate for BlsFq2 {
+    #[inline(always)]
+    fn times(&self, other: &Self) -> Self {
+        let mut out = blst::blst_fp2::default();
+        // SAFETY: as in `times` of Fq, with 96 bytes.
+        unsafe { blst::blst_fp2_mul(&mut out, &to_blst2(self), &to_blst2(other)) };
+        from_blst2(out)
+    }
+
+    #[inline(always)]
+    fn squared(&self) -> Self {
+        let mut out = blst::blst_fp2::default();
+        // SAFETY: as in `times` of Fq, with 96 bytes.
+        unsafe { blst::blst_fp2_sqr(&mut out, &to_blst2(self)) };
+        from_blst2(out)
+    }
+}
+
+/// Replaces every element by its inverse with one inversion; 0 stays 0.
+pub fn invert_all<F: Coordinate>(values: &mut [F]) {
+    let mut prefix = Vec::with_capacity(values.len());
+    let mut running = F::ONE;
+    for value in values.iter() {
+        prefix.push(running);
+        if !value.is_zero() {
+            running = running.times(value);
+        }
+    }
+    // Only non-zero factors went in, and a field has no zero divisors.
+    let mut inverse = running.inverse().unwrap_or(F::ONE);
+    for (value, before) in values.iter_mut().zip(prefix).rev() {
+        if !value.is_zero() {
+            let own = inverse.times(&before);
+            inverse = inverse.times(value);
+            *value = own;
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The two curves: arkworks' groups, pairings and hash to BLS12-381, with what the core adds.
+
+use ark_ec::pairing::Pairing;
+use ark_ec::short_weierstrass::{Affine, Projective, SWCurveConfig};
+use ark_ec::{AffineRepr, CurveConfig};
+use ark_ff::{One, PrimeField};
+
+use crate::arith::Coordinate;
+use crate::comb::Comb;
+use crate::encoding::Flags;
+use crate::error::{value, Result};
+use crate::hashing;
+use crate::ntt::Domains;
+use crate::point::Point;
+
+/// One group of a curve.
+pub trait Group: SWCurveConfig<BaseField: Coordinate> + 'static {
+    /// "G1" or "G2", for texts.
+    const NAME: &'static str;
+    const FLAGS: Flags;
+
+    /// Returns the tables of this group's generator.
+    fn comb() -> &'static Comb<Self::BaseField>;
+
+    /// Returns the generator.
+    fn base() -> Point<Self::BaseField> {
+        from_ark::<Self>(&Self::GENERATOR)
+    }
+}
+
+/// One curve: its groups, its pairing and its hash.
+pub trait Curve: 'static {
+    type Scalar: PrimeField<BigInt = ark_ff::BigInt<4>>;
+    type First: Group<ScalarField = Self::Scalar>;
+    type Second: Group<ScalarField = Self::Scalar>;
+    type Engine: Pairing<
+        ScalarField = Self::Scalar,
+        G1Affine = Affine<Self::First>,
+        G2Affine = Affine<Self::Second>,
+        G1 = Projective<Self::First>,
+        G2 = Projective<Self::Second>,
+    >;
+
+    /// Hashes a message to G1; the domain has 1 to 255 bytes.
+    fn hash(message: &[u8], domain: &[u8]) -> Result<Point<BaseOf<Self::First>>>;
+
+    /// Returns the domains of the scalar field.
+    fn domains() -> &'static Domains<Self::Scalar>;
+}
+
+/// The field of a group's coordinates.
+pub type BaseOf<G> = <G as CurveConfig>::BaseField;
+/// The field of a group's scalars.
+pub type ScalarOf<G> = <G as CurveConfig>::ScalarField;
+
+pub fn to_ark<G: Group>(p: &Point<G::BaseField>) -> Affine<G> {
+    if p.is_identity() {
+        Affine::identity()
+    } else {
+        Affine::new_unchecked(p.x, p.y)
+    }
+}
+
+pub fn from_ark<G: Group>(p: &Affine<G>) -> Point<G::BaseField> {
+    p.xy().map_or(Point::IDENTITY, |(x, y)| Point { x, y })
+}
+
+/// Returns whether prod_i e(P_i, Q_i) = 1.
+///
+/// Errors: `Value` if the lengths differ.
+pub fn is_pairing_product_one<C: Curve>(
+    left: &[Point<BaseOf<C::First>>],
+    right: &[Point<BaseOf<C::Second>>],
+) -> Result<bool> {
+    if left.len() != right.len() {
+        return value(format!("{} points of G1 and {} of G2: expected one length", left.len(), right.len()));
+    }
+    let pairs: Vec<_> =
+        left.iter().zip(right).filter(|(p, q)| !p.is_identity() && !q.is_identity()).collect();
+    let first = pairs.iter().map(|(p, _)| to_ark::<C::First>(p));
+    let second = pairs.iter().map(|(_, q)| to_ark::<C::Second>(q));
+    Ok(C::Engine::multi_pairing(first, second).0.is_one())
+}
+
+macro_rules! group {
+    ($config:ty, $name:literal, $flags:expr) => {
+        impl Group for $config {
+            const NAME: &'static str = $name;
+            const FLAGS: Flags = $flags;
+
+            fn comb() -> &'static Comb<Self::BaseField> {
+                static COMB: Comb<BaseOf<$config>> = Comb::new();
+                &COMB
+            }
+        }
+    };
+}
+
+const BLS_FLAGS: Flags = Flags { bits: 3, smaller: 0b100, larger: 0b101, infinity: 0b110 };
+const BN_FLAGS: Flags = Flags { bits: 2, smaller: 0b10, larger: 0b11, infinity: 0b01 };
+
+group!(ark_bls12_381::g1::Config, "G1", BLS_FLAGS);
+group!(ark_bls12_381::g2::Config, "G2", BLS_FLAGS);
+group!(ark_bn254::g1::Config, "G1", BN_FLAGS);
+group!(ark_bn254::g2::Config, "G2", BN_FLAGS);
+
+/// BLS12-381.
+pub struct Bls12381;
+
+impl Curve for Bls12381 {
+    type Scalar = ark_bls12_381::Fr;
+    type First = ark_bls12_381::g1::Config;
+    type Second = ark_bls12_381::g2::Config;
+    type Engine = ark_bls12_381::Bls12_381;
+
+    fn hash(message: &[u8], domain: &[u8]) -> Result<Point<BaseOf<Self::First>>> {
+        hashing::to_bls12_381(message, domain)
+    }
+
+    fn domains() -> &'static Domains<Self::Scalar> {
+        static DOMAINS: Domains<ark_bls12_381::Fr> = Domains::new();
+        &DOMAINS
+    }
+}
+
+/// BN254.
+pub struct Bn254;
+
+impl Curve for Bn254 {
+    type Scalar = ark_bn254::Fr;
+    type First = ark_bn254::g1::Config;
+    type Second = ark_bn254::g2::Config;
+    type Engine = ark_bn254::Bn254;
+
+    fn hash(message: &[u8], domain: &[u8]) -> Result<Point<BaseOf<Self::First>>> {
+        hashing::to_bn254(message, domain)
+    }
+
+    fn domains() -> &'static Domains<Self::Scalar> {
+        static DOMAINS: Domains<ark_bn254::Fr> = Domains::new();
+        &DOMAINS
+    }
+}

@@ -1,0 +1,22 @@
+//! The native core of zkfed: vectors of points and scalars in, vectors out.
+//!
+//! Fields, curves, pairings and the hash to BLS12-381 are arkworks'; one product is blst's; sums,
+//! combs and transforms are ours. `unsafe` stands in `arith.rs` only. Nothing here runs in
+//! constant time, like every prover of this kind: who can time it learns about the witness.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod arith;
+pub mod comb;
+pub mod curve;
+pub mod encoding;
+pub mod error;
+mod hashing;
+pub mod msm;
+pub mod ntt;
+pub mod point;
+pub mod scalars;
+mod straus;
+pub mod sums;
+pub mod tasks;
+pub mod vector;

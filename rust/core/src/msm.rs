@@ -1,0 +1,240 @@
+//! Multi-scalar sums: size classes, signed windows, buckets summed in batches.
+//!
+//! sum_i s_i P_i = sum_w 2^(c w) sum_k k B_(w,k),   B_(w,k) = sum of +-P_i with digit +-k
+//!
+//! The inner sum is taken over a square: k = u 2^m + v, so sum k B_k = 2^m sum u R_u + sum v C_v
+//! with sums of rows R_u and of columns C_v, which are groups like the buckets.
+
+use crate::arith::Coordinate;
+use crate::error::{value, Result};
+use crate::point::{Point, Xyzz};
+use crate::scalars::{classes, recode, window_count, Class, Limbs, FEW};
+use crate::straus;
+use crate::sums::{sum_groups, Scratch, Term};
+use crate::tasks::Run;
+
+/// Terms that one task sorts at a time; bounds a thread's buffers.
+const CHUNK: usize = 1 << 17;
+/// A task takes several windows together until it has so many terms, to share inversions.
+const TASK: usize = 1 << 13;
+
+/// Returns sum_i s_i P_i; the identity if there are none.
+pub fn msm<F: Coordinate>(
+    points: &[Point<F>],
+    scalars: &[Limbs],
+    order: &Limbs,
+    run: Run<'_>,
+) -> Result<Point<F>> {
+    if points.len() != scalars.len() {
+        return value(format!("{} points and {} scalars", points.len(), scalars.len()));
+    }
+    if points.len() > 1 << 30 {
+        return value(format!("{} points: expected at most 2^30", points.len()));
+    }
+    let (few, many): (Vec<_>, Vec<_>) =
+        classes(scalars, order).into_iter().partition(|c| c.positions.len() <= FEW);
+    let mut total = by_windows(points, many, run)?;
+    for class in few {
+        let points = class.positions.iter().map(|&i| points[i as usize]);
+        let terms: Vec<_> = points.zip(class.values).collect();
+        total.add(&straus::sum(&terms));
+    }
+    Ok(Xyzz::to_affine(&[total])[0])
+}
+
+/// A class with its digits, window-major.
+struct Plan {
+    class: Class,
+    width: u32,
+    windows: usize,
+    digits: Vec<i16>,
+}
+
+/// One task: windows first..last of one plan, of terms from..to.
+struct Task {
+    plan: usize,
+    first: usize,
+    last: usize,
+    from: usize,
+    to: usize,
+}
+
+fn by_windows<F: Coordinate>(points: &[Point<F>], classes: Vec<Class>, run: Run<'_>) -> Result<Xyzz<F>> {
+    let plans: Vec<Plan> = classes.into_iter().map(plan).collect();
+    let mut tasks: Vec<Task> = plans.iter().enumerate().flat_map(|(i, p)| split(i, p, run.threads)).collect();
+    // The longest first, so that the threads end together.
+    tasks.sort_by_key(|t| std::cmp::Reverse((t.last - t.first) * (t.to - t.from)));
+    let sums = run.each(tasks.len(), Scratch::default, |scratch, i| {
+        let task = &tasks[i];
+        window_sums(scratch, points, &plans[task.plan], task)
+    })?;
+    let mut windows: Vec<Vec<Xyzz<F>>> = plans.iter().map(|p| vec![Xyzz::IDENTITY; p.windows]).collect();
+    for (task, sums) in tasks.iter().zip(&sums) {
+        for (window, sum) in windows[task.plan][task.first..task.last].iter_mut().zip(sums) {
+            window.add(sum);
+        }
+    }
+    let mut total = Xyzz::IDENTITY;
+    for (plan, windows) in plans.iter().zip(&windows) {
+        let mut of_class = Xyzz::IDENTITY;
+        for window in windows.iter().rev() {
+            for _ in 0..plan.width {
+                of_class.double();
+            }
+            of_class.add(window);
+        }
+        total.add(&of_class);
+    }
+    Ok(total)
+}
+
+/// Chooses the width: an addition costs 6.5 products, a bucket's part of the reduction 14.
+fn width_for(terms: usize, bits: u32) -> u32 {
+    if bits == 1 {
+        return 1;
+    }
+    let cost =
+        |c: &u32| window_count(bits, *c) as f64 * (6.5 * terms as f64 + 14.0 * (1u64 << (c - 1)) as f64);
+    (2..=15).min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap_or(8)
+}
+
+fn plan(class: Class) -> Plan {
+    let count = class.values.len();
+    let width = width_for(count, class.bits);
+    let windows = window_count(class.bits, width);
+    let mut digits = vec![0; windows * count];
+    let mut row = vec![0; windows];
+    for (i, value) in class.values.iter().enumerate() {
+        if class.bits == 1 {
+            row[0] = if value.is_negative { -1 } else { 1 };
+        } else {
+            recode(value, width, &mut row);
+        }
+        for (w, &digit) in row.iter().enumerate() {
+            digits[w * count + i] = digit;
+        }
+    }
+    Plan { class, width, windows, digits }
+}
+
+/// Cuts a plan into tasks: several windows if they are short, parts of one if they are few.
+fn split(index: usize, plan: &Plan, threads: usize) -> Vec<Task> {
+    let count = plan.class.values.len();
+    let together = (TASK / count.max(1)).clamp(1, plan.windows.div_ceil(threads).max(1));
+    let is_few = plan.windows < 2 * threads && count >= TASK && threads > 1;
+    let parts = if is_few { threads } else { 1 };
+    let size = count.div_ceil(parts);
+    let mut tasks = vec![];
+    for first in (0..plan.windows).step_by(together) {
+        let last = (first + together).min(plan.windows);
+        for from in (0..count).step_by(size.max(1)) {
+            tasks.push(Task { plan: index, first, last, from, to: (from + size).min(count) });
+        }
+    }
+    tasks
+}
+
+/// Returns sum_k k B_(w,k) for each window of the task.
+fn window_sums<F: Coordinate>(
+    scratch: &mut Scratch<F>,
+    points: &[Point<F>],
+    plan: &Plan,
+    task: &Task,
+) -> Vec<Xyzz<F>> {
+    let buckets = 1usize << (plan.width - 1);
+    let groups = (task.last - task.first) * buckets;
+    let mut sums: Vec<Point<F>> = vec![];
+    for from in (task.from..task.to).step_by(CHUNK) {
+        let to = (from + CHUNK).min(task.to);
+        let (terms, ends) = sorted(plan, task, from..to, buckets);
+        let part = sum_groups(scratch, points, &terms, &ends);
+        if sums.is_empty() {
+            sums = part;
+        } else {
+            // Each chunk's buckets are added to those before: two terms a group.
+            sums.extend(part);
+            let terms: Vec<Term> =
+                (0..groups).flat_map(|g| [Term::new(g, false), Term::new(g + groups, false)]).collect();
+            let ends: Vec<u32> = (1..=groups as u32).map(|g| 2 * g).collect();
+            sums = sum_groups(scratch, &sums, &terms, &ends);
+        }
+    }
+    reduce(scratch, &sums, buckets)
+}
+
+/// Sorts the digits of terms in `range` by (window, |digit|); counting sort.
+fn sorted(plan: &Plan, task: &Task, range: std::ops::Range<usize>, buckets: usize) -> (Vec<Term>, Vec<u32>) {
+    let count = plan.class.values.len();
+    let mut ends = vec![0u32; (task.last - task.first) * buckets];
+    let digits_of = |w: usize| &plan.digits[w * count..][range.clone()];
+    let positions = &plan.class.positions[range.clone()];
+    for w in task.first..task.last {
+        let row = &mut ends[(w - task.first) * buckets..][..buckets];
+        for &d in digits_of(w) {
+            if d != 0 {
+                row[d.unsigned_abs() as usize - 1] += 1;
+            }
+        }
+    }
+    let mut sum = 0;
+    for end in &mut ends {
+        // The start of each group for now; filling moves it to the end.
+        (*end, sum) = (sum, sum + *end);
+    }
+    let mut terms = vec![Term::new(0, false); sum as usize];
+    for w in task.first..task.last {
+        let row = &mut ends[(w - task.first) * buckets..][..buckets];
+        for (&d, &position) in digits_of(w).iter().zip(positions) {
+            if d != 0 {
+                let at = &mut row[d.unsigned_abs() as usize - 1];
+                terms[*at as usize] = Term::new(position as usize, d < 0);
+                *at += 1;
+            }
+        }
+    }
+    (terms, ends)
+}
+
+/// Returns sum_k k B_k, k = 1 .. buckets, for each run of `buckets` points.
+fn reduce<F: Coordinate>(scratch: &mut Scratch<F>, sums: &[Point<F>], buckets: usize) -> Vec<Xyzz<F>> {
+    if buckets < 64 {
+        return sums.chunks_exact(buckets).map(|row| weighted(row.iter())).collect();
+    }
+    // B_k stands at k - 1 = u 2^m + v: sum (k - 1) B_k + sum B_k, rows of 2^m.
+    let m = buckets.trailing_zeros() / 2;
+    let (columns, rows) = (1usize << m, buckets >> m);
+    let (mut terms, mut ends) = (Vec::with_capacity(2 * sums.len()), vec![]);
+    for base in (0..sums.len()).step_by(buckets) {
+        for u in 0..rows {
+            terms.extend((0..columns).map(|v| Term::new(base + u * columns + v, false)));
+            ends.push(terms.len() as u32);
+        }
+        for v in 0..columns {
+            terms.extend((0..rows).map(|u| Term::new(base + u * columns + v, false)));
+            ends.push(terms.len() as u32);
+        }
+    }
+    let lines = sum_groups(scratch, sums, &terms, &ends);
+    let mut out = vec![];
+    for lines in lines.chunks_exact(rows + columns) {
+        let (r, c) = lines.split_at(rows);
+        // sum_u u R_u starts at u = 1; sum_v (v + 1) C_v holds the + sum B_k.
+        let mut total = weighted(r[1..].iter());
+        for _ in 0..m {
+            total.double();
+        }
+        total.add(&weighted(c.iter()));
+        out.push(total);
+    }
+    out
+}
+
+/// Returns sum_i (i + 1) P_i by running sums.
+fn weighted<'a, F: Coordinate>(points: impl DoubleEndedIterator<Item = &'a Point<F>>) -> Xyzz<F> {
+    let (mut running, mut total) = (Xyzz::IDENTITY, Xyzz::IDENTITY);
+    for point in points.rev() {
+        running.add_affine(point);
+        total.add(&running);
+    }
+    total
+}

@@ -1,0 +1,43 @@
+//! Conversion between Python and the core. Every computation runs without the interpreter's
+//! lock, and no panic reaches Python: it becomes a `CoreFault`, and the next call works.
+
+mod guard;
+mod points;
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+
+pyo3::create_exception!(
+    zkfed_native,
+    DecodeRefused,
+    PyValueError,
+    "Bytes are not the canonical encoding of the expected points."
+);
+pyo3::create_exception!(
+    zkfed_native,
+    CoreFault,
+    PyRuntimeError,
+    "The core panicked: a bug of zkfed-native, please report it. The next call works."
+);
+
+#[pymodule]
+mod zkfed_native {
+    #[pymodule_export]
+    use super::points::{concat, decode, generator, hash_to_g1, is_pairing_product_one, quotient, Points};
+    #[pymodule_export]
+    use super::{CoreFault, DecodeRefused};
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Panics inside the core, so that a test can see what becomes of it.
+    #[pyfunction]
+    fn fault_for_tests(py: Python<'_>) -> PyResult<()> {
+        super::guard::run(py, 2, super::guard::LONG, |run| {
+            run.each(2, || (), |(), i| assert!(i == 0, "a fault on purpose")).map(|_| ())
+        })
+    }
+}

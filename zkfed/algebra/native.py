@@ -1,0 +1,125 @@
+"""Both curves through the compiled module zkfed_native, built from rust/: the fastest backend.
+
+Points stay in the module, affine and contiguous; scalars cross as the bytes of their limbs. The
+module releases the interpreter's lock while it computes, uses as many threads as the process
+may, and stops when Ctrl-C is pressed. Its panics come out as `zkfed_native.CoreFault`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.algebra.backend import Group, Points
+from zkfed.algebra.curve import BLS12_381, BN254, Curve
+from zkfed.algebra.field import Limbs
+from zkfed.algebra.hash_to_curve import check_domain
+from zkfed.algebra.points import check_pairing_input, check_same_group
+from zkfed.errors import DecodeError
+
+__all__ = ["NativeBackend"]
+
+
+class NativeBackend:
+    """The `Backend` protocol on zkfed_native; see the module.
+
+    Args:
+        curve: Either curve.
+        threads: At most so many; as many as this process may use if it is None.
+
+    Raises:
+        ImportError: zkfed_native is not installed.
+        ValueError: Another curve, or no thread.
+    """
+
+    name = "native"
+
+    def __init__(self, curve: Curve = BLS12_381, *, threads: int | None = None) -> None:
+        if curve not in (BLS12_381, BN254):
+            raise ValueError(f"curve {curve.name}: the native backend has {BLS12_381.name} and {BN254.name}")
+        self._threads = _usable_cores() if threads is None else threads
+        if self._threads < 1:
+            raise ValueError(f"{self._threads} threads: expected at least 1")
+        self._curve = curve
+        self._module = _module()
+
+    @property
+    def curve(self) -> Curve:
+        return self._curve
+
+    def __repr__(self) -> str:
+        return f"NativeBackend({self._curve.name})"
+
+    def decode(self, group: Group, data: bytes, count: int) -> Points:
+        try:
+            raw = self._module.decode(self._curve.name, group, bytes(data), count, self._threads)
+        except self._module.DecodeRefused as error:
+            raise DecodeError(str(error)) from None
+        return Points(group, raw)
+
+    def encode(self, points: Points) -> bytes:
+        return bytes(points.raw.encode(self._threads))
+
+    def generator(self, group: Group, scalars: Limbs) -> Points:
+        return Points(group, self._module.generator(self._curve.name, group, _bytes(scalars), self._threads))
+
+    def scale(self, points: Points, scalars: Limbs) -> Points:
+        return Points(points.group, points.raw.scale(_bytes(scalars), self._threads))
+
+    def add(self, left: Points, right: Points) -> Points:
+        check_same_group(left, right)
+        return Points(left.group, left.raw.add(right.raw))
+
+    def negate(self, points: Points) -> Points:
+        return Points(points.group, points.raw.negate())
+
+    def msm(self, points: Points, scalars: Limbs) -> Points:
+        return Points(points.group, points.raw.msm(_bytes(scalars), self._threads))
+
+    def take(self, points: Points, index: npt.NDArray[np.intp]) -> Points:
+        return Points(points.group, points.raw.take(np.ascontiguousarray(index, dtype=np.int64).tobytes()))
+
+    def concat(self, group: Group, parts: Sequence[Points]) -> Points:
+        if any(p.group != group for p in parts):
+            raise ValueError(f"points of different groups cannot be one vector of {group}")
+        return Points(group, self._module.concat(self._curve.name, group, [p.raw for p in parts]))
+
+    def is_identity(self, points: Points) -> npt.NDArray[np.bool_]:
+        return np.frombuffer(points.raw.is_identity(), dtype=np.bool_)
+
+    def is_equal(self, left: Points, right: Points) -> npt.NDArray[np.bool_]:
+        check_same_group(left, right)
+        return np.frombuffer(left.raw.is_equal(right.raw), dtype=np.bool_)
+
+    def is_pairing_product_one(self, left: Points, right: Points) -> bool:
+        check_pairing_input(left, right)
+        return bool(self._module.is_pairing_product_one(left.raw, right.raw))
+
+    def hash_to_g1(self, messages: Sequence[bytes], domain: bytes) -> Points:
+        check_domain(domain)
+        raw = self._module.hash_to_g1(self._curve.name, [bytes(m) for m in messages], domain, self._threads)
+        return Points("G1", raw)
+
+    def quotient(self, a: Limbs, b: Limbs, c: Limbs) -> Limbs:
+        sides = (_bytes(a), _bytes(b), _bytes(c))
+        out = self._module.quotient(self._curve.name, sides, self._threads)
+        return np.frombuffer(out, dtype="<u8").reshape(-1, 4)
+
+
+def _module() -> Any:
+    # By name: a machine without a build has no such module, and mypy no stub of it.
+    return importlib.import_module("zkfed_native")
+
+
+def _bytes(scalars: Limbs) -> bytes:
+    return np.ascontiguousarray(scalars, dtype="<u8").tobytes()
+
+
+def _usable_cores() -> int:
+    # Not os.cpu_count(): a container or taskset may allow fewer.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
