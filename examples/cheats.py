@@ -15,7 +15,7 @@ from zkfed.groth16.proof import Instance, Proof
 from zkfed.groth16.prove import Prover
 from zkfed.he.encrypt import encrypt
 from zkfed.he.keys import PublicKey
-from zkfed.layers.agreement import Announced, plaintext
+from zkfed.layers.agreement import Announced
 from zkfed.layers.heart import Device, _Round
 from zkfed.orchestrator.client import Client
 from zkfed.ports import Transport
@@ -57,7 +57,7 @@ class _OtherPlaintext(Device):
 
     def _encrypt(self, key: PublicKey, current: _Round) -> bytes:
         other = np.clip(-10 * current.update.integers, -(1 << 15), (1 << 15) - 1)
-        return encrypt(key, plaintext(other, current.blinder)).to_bytes()
+        return encrypt(key, self.agreement.plaintext.pack(other, current.blinder)).to_bytes()
 
 
 class Cheat(Client):

@@ -25,7 +25,6 @@ from zkfed.he.framing import join_ciphertext, split_ciphertext
 from zkfed.he.keys import PublicKey, SecretKey
 from zkfed.he.params import EncryptionParams, Scheme
 from zkfed.layers import polis
-from zkfed.layers.agreement import plaintext
 from zkfed.layers.heart import Device
 from zkfed.updates.messages import Failure, Release
 from zkfed.updates.update import decode_ints
@@ -162,7 +161,8 @@ class KeyThief(Device):
     times = T
 
     def _encrypt(self, key: PublicKey, current: Any) -> bytes:
-        return poisoned(encrypt(key, plaintext(current.update.integers, current.blinder)), self.times).to_bytes()
+        plain = self.agreement.plaintext.pack(current.update.integers, current.blinder)
+        return poisoned(encrypt(key, plain), self.times).to_bytes()
 
 
 class WeakKeyThief(KeyThief):

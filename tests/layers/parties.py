@@ -19,7 +19,7 @@ from zkfed.groth16.prove import Prover
 from zkfed.he.encrypt import encrypt
 from zkfed.he.keys import PublicKey, SecretKey
 from zkfed.he.sealing import SealingKey
-from zkfed.layers.agreement import Agreement, Announced, plaintext
+from zkfed.layers.agreement import Agreement, Announced
 from zkfed.layers.heart import Device
 from zkfed.layers.holder import KeyHolder
 from zkfed.layers.polis import Adder
@@ -68,7 +68,7 @@ class OtherPlaintext(Device):
     def _encrypt(self, key: PublicKey, current: Any) -> bytes:
         if self.is_honest:
             return super()._encrypt(key, current)
-        return encrypt(key, plaintext(-current.update.integers, current.blinder)).to_bytes()
+        return encrypt(key, self.agreement.plaintext.pack(-current.update.integers, current.blinder)).to_bytes()
 
 
 @dataclass

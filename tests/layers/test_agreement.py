@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.layers.parties import Cohort, make_policy, proving_keys
 from zkfed.errors import DecodeError, KeyRefused, PolicyError, ProofInvalid
 from zkfed.fixedpoint import LIMBS, blinder_from_limbs
-from zkfed.layers.agreement import Agreement, draw_groups, plaintext
+from zkfed.layers.agreement import Agreement, draw_groups
 from zkfed.policy import Improvement, LinearModel
 from zkfed.statements.improvement import Benchmark
 
@@ -126,7 +126,7 @@ def test_a_base_model_that_needs_no_improvement_is_no_base(agreement: Agreement)
 
 def test_a_plaintext_is_the_update_and_the_limbs_of_the_blinder(agreement: Agreement) -> None:
     values, blinder = np.arange(-6, 6), agreement.order - 1
-    flat = plaintext(values, blinder)
+    flat = agreement.plaintext.pack(values, blinder)
     assert len(flat) == agreement.slots == 12 + LIMBS
     assert (flat[:12] == values).all()
     assert blinder_from_limbs(flat[12:].tolist(), agreement.order) == blinder

@@ -18,7 +18,7 @@ from zkfed.he.aggregate import add
 from zkfed.he.encrypt import encrypt
 from zkfed.he.framing import join_ciphertext, split_ciphertext
 from zkfed.he.keys import SecretKey
-from zkfed.layers.agreement import draw_groups, plaintext
+from zkfed.layers.agreement import draw_groups
 from zkfed.updates.messages import Failure
 
 
@@ -74,7 +74,7 @@ def garbage(cohort: Cohort, opened: Opened) -> bytes:
 
 def too_short(cohort: Cohort, opened: Opened) -> bytes:
     key = cohort.adder._attempts[opened.announced.digest].encryption_key
-    return encrypt(key, plaintext(np.zeros(3, np.int64), 1)).to_bytes()
+    return encrypt(key, cohort.agreement.plaintext.pack(np.zeros(3, np.int64), 1)).to_bytes()
 
 
 BAD: list[Callable[[Cohort, Opened], bytes]] = [

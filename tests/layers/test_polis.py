@@ -36,7 +36,6 @@ from zkfed.errors import (
 from zkfed.he.encrypt import encrypt
 from zkfed.he.keys import PublicKey, SecretKey
 from zkfed.he.sealing import SealingKey, open_sealed
-from zkfed.layers.agreement import plaintext
 from zkfed.updates.messages import Commit, Receipt, Seal
 from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.signing import SigningKey
@@ -146,11 +145,12 @@ def test_ciphertexts_in_another_wrapping_or_of_another_form(open_round: tuple[Co
             cohort, sealed_with(cohort, opened, sealed[2], content, **where), "ciphertext-refused", "does not open"
         )
     key = PublicKey.from_bytes(opened.key, cohort.agreement.encryption)
-    short = encrypt(key, plaintext(cohort.update(0).integers[:-1], 1)).to_bytes()
+    short = encrypt(key, cohort.agreement.plaintext.pack(cohort.update(0).integers[:-1], 1)).to_bytes()
     for other in (short, content[:-1], content + b"\0", b"", b"\x0a\x01\x03", secrets.token_bytes(len(content))):
         turned_down(cohort, sealed_with(cohort, opened, sealed[2], other), "decode")
     # A ciphertext under another encryption key looks the same: the opening equation decides, not the adders.
-    foreign = encrypt(SecretKey.generate(cohort.agreement.encryption).public, plaintext(cohort.update(0).integers, 1))
+    stranger = SecretKey.generate(cohort.agreement.encryption).public
+    foreign = encrypt(stranger, cohort.agreement.plaintext.pack(cohort.update(0).integers, 1))
     assert len(foreign.to_bytes()) == len(content)
     # And the honest content in an honest wrapping is taken, so it was the wrapping above.
     assert cohort.adder.receive_sealed(sealed_with(cohort, opened, sealed[2], content)).is_accepted

@@ -20,11 +20,12 @@ from zkfed.commitments.pedersen import Generators, generators
 from zkfed.dp.noise import NoiseScale, calibrate, noise_norm_bound
 from zkfed.encoding import Reader, Writer, digest
 from zkfed.errors import DecodeError, KeyRefused, NotAuthorised, PolicyError, Replay
-from zkfed.fixedpoint import LIMBS, blinder_limbs, norm_bound
+from zkfed.fixedpoint import norm_bound
 from zkfed.groth16.keys import DEVELOPMENT, VerifyingKey
 from zkfed.groth16.proof import Instance, Proof
 from zkfed.groth16.verify import verify
 from zkfed.he.params import EncryptionParams, Scheme, check_exact
+from zkfed.layers.plaintext import PlaintextLayout
 from zkfed.policy import RoundPolicy
 from zkfed.statements.context import Context
 from zkfed.statements.improvement import Benchmark, PublicTerms, improvement_circuit, improvement_context
@@ -33,12 +34,7 @@ from zkfed.updates.messages import MESSAGE_BYTES_MAX, Announcement, Commit, Offe
 from zkfed.updates.signing import Signed
 from zkfed.updates.update import model_digest
 
-__all__ = ["Agreement", "Announced", "draw_groups", "plaintext"]
-
-
-def plaintext(values: npt.NDArray[np.int64], blinder: int) -> npt.NDArray[np.int64]:
-    """Returns what is encrypted: the integers, then rho as 16 limbs of 16 bits."""
-    return np.concatenate([values, np.array(blinder_limbs(blinder), np.int64)])
+__all__ = ["Agreement", "Announced", "draw_groups"]
 
 
 def draw_groups(nonce: bytes, members: tuple[bytes, ...], *, smallest: int, groups: int) -> list[tuple[bytes, ...]]:
@@ -161,10 +157,15 @@ class Agreement:
         """The parameters of the policy's scheme."""
         return EncryptionParams.of(Scheme(self.policy.scheme))
 
+    @cached_property
+    def plaintext(self) -> PlaintextLayout:
+        """How D and rho stand in the ciphertexts."""
+        return PlaintextLayout(self.policy.model.parameters, self.encryption.slots, self.order)
+
     @property
     def slots(self) -> int:
         """Integers in one plaintext: D and the limbs of rho."""
-        return self.policy.model.parameters + LIMBS
+        return self.plaintext.count
 
     @cached_property
     def generators(self) -> Generators:

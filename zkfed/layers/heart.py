@@ -17,7 +17,7 @@ from zkfed.groth16.prove import Prover
 from zkfed.he.encrypt import encrypt
 from zkfed.he.keys import PublicKey
 from zkfed.he.sealing import SealingPublicKey, seal
-from zkfed.layers.agreement import Agreement, Announced, plaintext
+from zkfed.layers.agreement import Agreement, Announced
 from zkfed.statements.improvement import PublicTerms
 from zkfed.updates.messages import Commit, Receipt, Seal
 from zkfed.updates.sealed import SealedUpdate
@@ -210,7 +210,7 @@ class Device:
         return self._prover.prove(instance, private, (current.blinder,)).encode(agreement.backend)
 
     def _encrypt(self, key: PublicKey, current: _Round) -> bytes:
-        return encrypt(key, plaintext(current.update.integers, current.blinder)).to_bytes()
+        return encrypt(key, self.agreement.plaintext.pack(current.update.integers, current.blinder)).to_bytes()
 
     def _check(self, terms: PublicTerms, update: ModelUpdate, round_number: int) -> None:
         """Says early, and by name, what proving would refuse."""

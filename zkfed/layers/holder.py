@@ -28,7 +28,6 @@ from zkfed.errors import (
     Replay,
     StoreFault,
 )
-from zkfed.fixedpoint import LIMBS, blinder_from_limbs
 from zkfed.groth16.prove import Prover
 from zkfed.he.encrypt import Ciphertext
 from zkfed.he.keys import SecretKey
@@ -238,8 +237,8 @@ class KeyHolder:
     def _decrypt(self, attempt: _Attempt, ciphertext: bytes) -> tuple[npt.NDArray[np.int64], int]:
         parsed = Ciphertext.from_bytes(ciphertext, self.agreement.encryption, self.agreement.slots)
         plain = attempt.secret.decrypt(parsed)
-        blinder = blinder_from_limbs(plain[-LIMBS:].tolist(), self.agreement.order) + attempt.noise.blinder
-        return plain[:-LIMBS] + attempt.noise.values, blinder % self.agreement.order
+        sums, blinder = self.agreement.plaintext.unpack(plain)
+        return sums + attempt.noise.values, (blinder + attempt.noise.blinder) % self.agreement.order
 
     def _gate(
         self, announced: Announced, commits: tuple[bytes, ...], sums: npt.NDArray[np.int64], blinder: int

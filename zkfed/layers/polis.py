@@ -23,7 +23,7 @@ from zkfed.he.aggregate import add
 from zkfed.he.encrypt import Ciphertext, encrypt
 from zkfed.he.keys import PublicKey
 from zkfed.he.sealing import SealingKey, open_sealed
-from zkfed.layers.agreement import Agreement, Announced, plaintext
+from zkfed.layers.agreement import Agreement, Announced
 from zkfed.layers.noise import NoiseVector, prove_noise
 from zkfed.statements.improvement import PublicTerms
 from zkfed.updates.messages import Aggregate, Announcement, Commit, Offer, Receipt, Seal
@@ -269,7 +269,7 @@ class Adder:
         members = tuple(sorted(entry.seals))
         if len(members) < agreement.policy.min_clients:
             raise PolicyError(f"{len(members)} valid updates, the policy needs {agreement.policy.min_clients}")
-        own = encrypt(entry.encryption_key, plaintext(entry.noise.values, entry.noise.blinder))
+        own = encrypt(entry.encryption_key, agreement.plaintext.pack(entry.noise.values, entry.noise.blinder))
         total = add(entry.encryption_key, [*(entry.ciphertexts[m] for m in members), own], agreement.slots)
         entry.closed = True
         body = Aggregate(attempt, members, digest("zkfed/v1/ciphertext", total.to_bytes()))
