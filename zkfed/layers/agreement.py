@@ -193,6 +193,10 @@ class Agreement:
         return noise_norm_bound(self.noise_scale.sigma, self.policy.model.parameters)
 
     @cached_property
+    def _members(self) -> frozenset[bytes]:
+        return frozenset(self.enrolled)
+
+    @cached_property
     def enrolment(self) -> bytes:
         """The digest of the enrolled keys."""
         return digest("zkfed/v1/enrolment", *self.enrolled)
@@ -302,7 +306,7 @@ class Agreement:
             Replay: It belongs to another round.
         """
         signed = Signed.decode(data, "commit", limit=4096)
-        if signed.signer not in self.enrolled:
+        if signed.signer not in self._members:
             raise NotAuthorised(f"the client {signed.signer.hex()[:16]}... is not enrolled")
         commit = Commit.decode(signed.body)
         if commit.announcement != first:

@@ -291,7 +291,7 @@ class Federation:
         start = time.perf_counter()
         try:
             aggregation, ciphertext, seals = self._adder.aggregate(announced.digest)
-        except PolicyError as error:
+        except ZkfedError as error:  # too few updates, or the worker refused or broke its limits
             state.attempts.append(Attempt(announced.encode()))
             state.reason = str(error)
             if body.attempt > 1:
