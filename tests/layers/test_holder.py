@@ -297,3 +297,19 @@ def test_a_noise_prover_for_another_circuit_makes_no_offer() -> None:
     with pytest.raises((ZkfedError, ValueError)):
         holder.offer(1, 1)
     assert not holder._attempts
+
+
+def test_commits_to_another_announcement_are_not_opened(asked: tuple[Cohort, Opened]) -> None:
+    cohort, opened = asked
+    other = b"\1" * 32
+    moved = []
+    for commit in commits_of(cohort, opened):
+        body = replace(Commit.decode(signed(commit).body), announcement=other)
+        key = next(k for k in cohort.device_keys if k.public == signed(commit).signer)
+        moved.append(key.sign("commit", body.encode()).encode())
+    moved.sort(key=lambda c: signed(c).digest)
+    aggregation = aggregation_of(cohort, opened, members=tuple(signed(c).digest for c in moved))
+    refused(
+        cohort.holder, lambda: cohort.holder.open(aggregation, opened.ciphertext, tuple(moved), first=other),
+        Replay, "belong to another round",
+    )  # fmt: skip
