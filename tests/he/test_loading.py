@@ -12,7 +12,7 @@ import tenseal as ts
 
 from tests.he import forgeries
 from tests.he.forgeries import DEGREE, SealCiphertext, noise, vector
-from zkfed.errors import CiphertextRefused
+from zkfed.errors import CiphertextRefused, PolicyError
 from zkfed.he import loading
 from zkfed.he.keys import SecretKey
 from zkfed.he.params import EncryptionParams, Scheme
@@ -57,3 +57,13 @@ def test_an_honest_one_loads(secret: SecretKey) -> None:
     loaded = loading.load_vector(CKKS, secret.public.context, data, COUNT)
     words = np.frombuffer(noise(1, 2 * DEGREE), np.uint64)
     assert (loading.vector_words(CKKS, loaded, COUNT).reshape(-1) == words).all()
+
+
+def test_another_version_of_the_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its bytes differ, so that nothing would load; tenseal 0.3.16 with SEAL 4.1 is such a one.
+    monkeypatch.setattr(loading, "SEAL_VERSION", (4, 9))
+    loading._library.cache_clear()
+    with pytest.raises(PolicyError, match=r"contains SEAL 4\.3, .* of SEAL 4\.9: install"):
+        SecretKey.generate(CKKS)
+    monkeypatch.undo()
+    assert SecretKey.generate(CKKS).public.context.is_public()

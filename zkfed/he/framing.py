@@ -30,6 +30,7 @@ from zkfed.he.params import EncryptionParams, Scheme
 
 __all__ = [
     "COUNT_MAX",
+    "SEAL_VERSION",
     "Coefficients",
     "ciphertext_size",
     "join_ciphertext",
@@ -45,7 +46,8 @@ Coefficients = npt.NDArray[np.uint64]
 COUNT_MAX = 1 << 24
 """Most integers in one ciphertext: 512 MiB for CKKS."""
 
-_SEAL_VERSION = (4, 3)
+SEAL_VERSION = (4, 3)
+"""It stands in every header; TenSEAL 0.3.17 and 0.3.18 contain it."""
 _POLYNOMIALS = 2
 # SEAL names a level by the BLAKE2 hash of its parameters: that of ciphertexts, that of keys.
 _LEVELS = {
@@ -85,7 +87,7 @@ def _u64(*numbers: int) -> bytes:
 
 def _seal_header(size: int, *, compression: int = 0) -> bytes:
     """Returns SEAL's header of an object of `size` bytes; compression 0 is none, 2 is zstd."""
-    return b"\x5e\xa1\x10" + bytes([*_SEAL_VERSION, compression, 0, 0]) + _u64(16 + size)
+    return b"\x5e\xa1\x10" + bytes([*SEAL_VERSION, compression, 0, 0]) + _u64(16 + size)
 
 
 def _zstd_stored(size: int) -> bytes:

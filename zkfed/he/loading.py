@@ -9,13 +9,14 @@ The library draws its randomness itself, from the operating system; no test can 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from zkfed.errors import CiphertextRefused, DecodeError
-from zkfed.he.framing import Coefficients, split_stored
+from zkfed.errors import CiphertextRefused, DecodeError, PolicyError
+from zkfed.he.framing import SEAL_VERSION, Coefficients, split_stored
 from zkfed.he.params import EncryptionParams, Scheme
 
 __all__ = [
@@ -31,10 +32,19 @@ __all__ = [
 ]
 
 
+@cache
 def _library() -> Any:
+    """Returns TenSEAL, if its SEAL writes and reads the format of `framing`."""
     import tenseal  # type: ignore[import-untyped]
     import tenseal.sealapi  # type: ignore[import-untyped]
 
+    header = tenseal.sealapi.Serialization.SEALHeader()
+    found = (header.version_major, header.version_minor)
+    if found != SEAL_VERSION:
+        raise PolicyError(
+            f"tenseal {tenseal.__version__} contains SEAL {found[0]}.{found[1]}, whose bytes differ from those of "
+            f"SEAL {SEAL_VERSION[0]}.{SEAL_VERSION[1]}: install tenseal 0.3.17 or 0.3.18"
+        )
     return tenseal
 
 
