@@ -40,8 +40,11 @@ def _check(folder: Path) -> int:
     print(f"policy      {policy.digest.hex()}")
     print(f"adders      {policy.adder_key.hex()}")
     print(f"key holder  {policy.holder_key.hex()}")
-    print(f"proof keys  {transcript.agreement.improvement.origin}")
-    print("Compare these with the ones you know: a transcript proves nothing about who made it.")
+    agreement = transcript.agreement
+    print(f"proof keys  {agreement.improvement.digest.hex()} ({agreement.improvement.origin})")
+    last = transcript.rounds[-1].digest.hex() if transcript.rounds else "none: the record is empty"
+    print(f"last round  {last}")
+    print("Compare these with the ones you know: a record says nothing about who made it, nor that no round was cut off.")
     return 0
 
 

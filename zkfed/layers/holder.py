@@ -259,10 +259,18 @@ class KeyHolder:
             raise Replay("this key has decrypted before")
         if self._journal is not None:
             try:
+                is_new = not self._journal.exists()
                 with self._journal.open("ab") as file:
                     file.write(key.hex().encode() + b"\n")
                     file.flush()
                     os.fsync(file.fileno())
+                if is_new and os.name == "posix":
+                    # A new file is only durable once its folder's entry is.
+                    folder = os.open(self._journal.parent, os.O_RDONLY)
+                    try:
+                        os.fsync(folder)
+                    finally:
+                        os.close(folder)
             except OSError as error:
                 raise StoreFault(f"the journal of decryptions cannot be written: {error.strerror}") from None
         self._opened.add(key)
