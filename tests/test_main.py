@@ -9,6 +9,7 @@ import pytest
 
 from tests.layers.parties import Cohort
 from zkfed.__main__ import main
+from zkfed.layers.transcript import Transcript
 
 
 @functools.cache
@@ -33,7 +34,8 @@ def test_a_record_that_holds(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["check", str(folder)]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("holds: 1 rounds, checked in ")
-    assert "a transcript proves nothing about who made it" in out
+    assert "a record says nothing about who made it" in out
+    assert f"last round  {Transcript.load(folder).rounds[-1].digest.hex()}" in out
     assert err == ""
 
 

@@ -44,7 +44,8 @@ def _check(folder: Path) -> int:
     print(f"proof keys  {agreement.improvement.digest.hex()} ({agreement.improvement.origin})")
     last = transcript.rounds[-1].digest.hex() if transcript.rounds else "none: the record is empty"
     print(f"last round  {last}")
-    print("Compare these with the ones you know: a record says nothing about who made it, nor that no round was cut off.")
+    print("Compare these with the ones you know: a record says nothing about who made it,")
+    print("nor that no round was cut off at its end.")
     return 0
 
 

@@ -2,15 +2,16 @@
 
 Framing leaves a sender no byte but coefficients below the modulus, so the library's loader has
 nothing to trip over; this process is for the flaw that nobody knows yet. One serves a whole
-batch, since starting the library costs about 0.4 s. It gets a public key and ciphertexts over a
+batch, since starting the library costs about 0.1 s. It gets a public key and ciphertexts over a
 pipe, never a secret, and lives under limits that it sets before it reads the first byte:
 
     memory (address space)    processor time    wall time (the parent ends it)
-    no file, socket or process can be opened any more; no core dump; nothing of the environment
+    no file or socket can be opened any more; no core dump; nothing of the environment
 
 A crash or a broken limit is `SandboxViolation` here, and this process goes on. It is no
-system-call filter: run the adders in a container as well. Windows has no such limits, macOS none
-on memory; there only the separate process and the wall time remain.
+system-call filter: run the adders in a container as well. New processes are forbidden too, which
+the system does not enforce for root. Windows has no such limits, macOS none on memory; what
+remains there are the separate process and the wall time.
 """
 
 from __future__ import annotations
