@@ -54,7 +54,7 @@ class Limits:
     """What a worker process may use.
 
     Attributes:
-        memory_bytes: Of address space; Python and the library take about 400 MiB of it.
+        memory_bytes: Of address space; Python and the library take about 110 MiB of it.
         cpu_s: Processor seconds, whole.
         wall_s: Seconds until the parent ends it.
     """
