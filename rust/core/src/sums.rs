@@ -13,8 +13,11 @@
 use crate::arith::Coordinate;
 use crate::point::Point;
 
-/// Additions that share one inversion: 1024 hold its cost below 2 ns each and fit the L1 cache.
+/// Additions that share one inversion.
 const BATCH: usize = 1024;
+
+/// Groups are summed in blocks that stay in the L2 cache through all levels of their trees.
+const BLOCK_BYTES: usize = 1 << 30;
 
 /// Refers to a point of a source: position, and whether its negative is meant.
 #[derive(Clone, Copy)]
@@ -56,40 +59,65 @@ pub fn sum_groups<F: Coordinate>(
     terms: &[Term],
     ends: &[u32],
 ) -> Vec<Point<F>> {
-    let Scratch { work, pairs, active, lanes } = scratch;
-    work.clear();
-    work.extend(terms.iter().map(|t| t.load(source)));
-    active.clear();
-    let mut start = 0;
-    for &end in ends {
-        if end - start > 1 {
-            active.push((start, end));
-        }
-        start = end;
+    let block = BLOCK_BYTES / std::mem::size_of::<Point<F>>();
+    let mut out = Vec::with_capacity(ends.len());
+    let (mut first, mut start) = (0, 0);
+    while first < ends.len() {
+        // As many whole groups as fit a block, and at least one.
+        let limit = start as usize + block;
+        let fit = ends[first..].iter().take_while(|&&end| end as usize <= limit).count();
+        let last = first + fit.max(1);
+        let end = ends[last - 1];
+        scratch.sum_block(source, &terms[start as usize..end as usize], start, &ends[first..last], &mut out);
+        (first, start) = (last, end);
     }
-    let mut stride = 1;
-    while !active.is_empty() {
-        pairs.clear();
-        for &(start, end) in active.iter() {
-            let mut at = start;
-            while at + stride < end {
-                pairs.push((at, at + stride));
-                at += 2 * stride;
+    out
+}
+
+impl<F: Coordinate> Scratch<F> {
+    /// Appends the sums of the groups that end at `ends` to `out`; the first starts at `offset`.
+    fn sum_block(
+        &mut self,
+        source: &[Point<F>],
+        terms: &[Term],
+        offset: u32,
+        ends: &[u32],
+        out: &mut Vec<Point<F>>,
+    ) {
+        let Scratch { work, pairs, active, lanes } = self;
+        work.clear();
+        work.extend(terms.iter().map(|t| t.load(source)));
+        active.clear();
+        let mut start = 0;
+        for end in ends.iter().map(|end| end - offset) {
+            if end - start > 1 {
+                active.push((start, end));
             }
+            start = end;
         }
-        for batch in pairs.chunks(BATCH) {
-            lanes.add_pairs(work, batch);
+        let mut stride = 1;
+        while !active.is_empty() {
+            pairs.clear();
+            for &(start, end) in active.iter() {
+                let mut at = start;
+                while at + stride < end {
+                    pairs.push((at, at + stride));
+                    at += 2 * stride;
+                }
+            }
+            for batch in pairs.chunks(BATCH) {
+                lanes.add_pairs(work, batch);
+            }
+            stride *= 2;
+            active.retain(|&(start, end)| end - start > stride);
         }
-        stride *= 2;
-        active.retain(|&(start, end)| end - start > stride);
+        let mut start = 0;
+        out.extend(ends.iter().map(|end| end - offset).map(|end| {
+            let sum = if end > start { work[start as usize] } else { Point::IDENTITY };
+            start = end;
+            sum
+        }));
     }
-    let mut start = 0;
-    let first = |&end: &u32| {
-        let sum = if end > start { work[start as usize] } else { Point::IDENTITY };
-        start = end;
-        sum
-    };
-    ends.iter().map(first).collect()
 }
 
 /// The denominators of a batch and their prefix products.
