@@ -46,7 +46,7 @@ where
     let run = Run::on(1);
     let comb = best(|| drop(black_box(G::comb().multiply(G::base(), &scalars, &order, run))));
     let points = G::comb().multiply(G::base(), &scalars, &order, run).unwrap_or_default();
-    let sum = best(|| drop(black_box(msm(&points, &scalars, &order, run))));
+    let sum = best(|| drop(black_box(msm::<G>(&points, &scalars, run))));
     let (mut a, b) = (points[0].x, points[1].x);
     let product = best(|| (0..100_000).for_each(|_| a = a.times(&b))) / 1e5;
     black_box(a);

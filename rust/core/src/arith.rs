@@ -37,17 +37,17 @@ impl Coordinate for ark_bn254::Fq {}
 impl Coordinate for ark_bn254::Fq2 {}
 
 #[inline(always)]
-fn to_blst(value: &BlsFq) -> blst::blst_fp {
+pub fn to_blst(value: &BlsFq) -> blst::blst_fp {
     blst::blst_fp { l: value.0 .0 }
 }
 
 #[inline(always)]
-fn from_blst(value: blst::blst_fp) -> BlsFq {
+pub fn from_blst(value: blst::blst_fp) -> BlsFq {
     ark_ff::Fp(BigInt(value.l), PhantomData)
 }
 
 #[inline(always)]
-fn to_blst2(value: &BlsFq2) -> blst::blst_fp2 {
+pub fn to_blst2(value: &BlsFq2) -> blst::blst_fp2 {
     blst::blst_fp2 { fp: [to_blst(&value.c0), to_blst(&value.c1)] }
 }
 

@@ -1,9 +1,9 @@
-//! The two curves: arkworks' groups, pairings and hash to BLS12-381, with what the core adds.
+//! The two curves: arkworks' groups, with what the core adds.
 
-use ark_ec::pairing::Pairing;
-use ark_ec::short_weierstrass::{Affine, Projective, SWCurveConfig};
+use ark_ec::scalar_mul::glv::GLVConfig;
+use ark_ec::short_weierstrass::Affine;
 use ark_ec::{AffineRepr, CurveConfig};
-use ark_ff::{One, PrimeField};
+use ark_ff::PrimeField;
 
 use crate::arith::Coordinate;
 use crate::comb::Comb;
@@ -11,10 +11,11 @@ use crate::encoding::Flags;
 use crate::error::{value, Result};
 use crate::hashing;
 use crate::ntt::Domains;
+use crate::pairing;
 use crate::point::Point;
 
 /// One group of a curve.
-pub trait Group: SWCurveConfig<BaseField: Coordinate> + 'static {
+pub trait Group: GLVConfig<BaseField: Coordinate> {
     /// "G1" or "G2", for texts.
     const NAME: &'static str;
     const FLAGS: Flags;
@@ -29,17 +30,13 @@ pub trait Group: SWCurveConfig<BaseField: Coordinate> + 'static {
 }
 
 /// One curve: its groups, its pairing and its hash.
-pub trait Curve: 'static {
+pub trait Curve: Sized + 'static {
     type Scalar: PrimeField<BigInt = ark_ff::BigInt<4>>;
     type First: Group<ScalarField = Self::Scalar>;
     type Second: Group<ScalarField = Self::Scalar>;
-    type Engine: Pairing<
-        ScalarField = Self::Scalar,
-        G1Affine = Affine<Self::First>,
-        G2Affine = Affine<Self::Second>,
-        G1 = Projective<Self::First>,
-        G2 = Projective<Self::Second>,
-    >;
+
+    /// Returns whether prod_i e(P_i, Q_i) = 1; no point is the identity.
+    fn is_product_one(pairs: &[Pair<Self>]) -> bool;
 
     /// Hashes a message to G1; the domain has 1 to 255 bytes.
     fn hash(message: &[u8], domain: &[u8]) -> Result<Point<BaseOf<Self::First>>>;
@@ -48,6 +45,8 @@ pub trait Curve: 'static {
     fn domains() -> &'static Domains<Self::Scalar>;
 }
 
+/// A point of G1 and one of G2.
+pub type Pair<C> = (Point<BaseOf<<C as Curve>::First>>, Point<BaseOf<<C as Curve>::Second>>);
 /// The field of a group's coordinates.
 pub type BaseOf<G> = <G as CurveConfig>::BaseField;
 /// The field of a group's scalars.
@@ -75,11 +74,9 @@ pub fn is_pairing_product_one<C: Curve>(
     if left.len() != right.len() {
         return value(format!("{} points of G1 and {} of G2: expected one length", left.len(), right.len()));
     }
-    let pairs: Vec<_> =
-        left.iter().zip(right).filter(|(p, q)| !p.is_identity() && !q.is_identity()).collect();
-    let first = pairs.iter().map(|(p, _)| to_ark::<C::First>(p));
-    let second = pairs.iter().map(|(_, q)| to_ark::<C::Second>(q));
-    Ok(C::Engine::multi_pairing(first, second).0.is_one())
+    let pairs = left.iter().copied().zip(right.iter().copied());
+    let pairs: Vec<_> = pairs.filter(|(p, q)| !p.is_identity() && !q.is_identity()).collect();
+    Ok(C::is_product_one(&pairs))
 }
 
 macro_rules! group {
@@ -111,7 +108,10 @@ impl Curve for Bls12381 {
     type Scalar = ark_bls12_381::Fr;
     type First = ark_bls12_381::g1::Config;
     type Second = ark_bls12_381::g2::Config;
-    type Engine = ark_bls12_381::Bls12_381;
+
+    fn is_product_one(pairs: &[Pair<Self>]) -> bool {
+        pairing::of_bls12_381(pairs)
+    }
 
     fn hash(message: &[u8], domain: &[u8]) -> Result<Point<BaseOf<Self::First>>> {
         hashing::to_bls12_381(message, domain)
@@ -130,7 +130,10 @@ impl Curve for Bn254 {
     type Scalar = ark_bn254::Fr;
     type First = ark_bn254::g1::Config;
     type Second = ark_bn254::g2::Config;
-    type Engine = ark_bn254::Bn254;
+
+    fn is_product_one(pairs: &[Pair<Self>]) -> bool {
+        pairing::of_bn254(pairs)
+    }
 
     fn hash(message: &[u8], domain: &[u8]) -> Result<Point<BaseOf<Self::First>>> {
         hashing::to_bn254(message, domain)

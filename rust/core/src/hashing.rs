@@ -2,21 +2,13 @@
 
 use std::sync::OnceLock;
 
-use ark_ec::hashing::curve_maps::wb::WBMap;
-use ark_ec::hashing::map_to_curve_hasher::MapToCurveBasedHasher;
-use ark_ec::hashing::HashToCurve;
-use ark_ec::short_weierstrass::Projective;
-use ark_ff::field_hashers::DefaultFieldHasher;
 use ark_ff::{BigInteger, Field, One, PrimeField, Zero};
 use sha2::{Digest, Sha256};
 
-use crate::curve::from_ark;
-use crate::error::{value, Error, Result};
+use crate::arith::from_blst;
+use crate::error::{value, Result};
 use crate::point::{Point, Xyzz};
 
-type FieldHasher = DefaultFieldHasher<Sha256, 128>;
-type BlsConfig = ark_bls12_381::g1::Config;
-type BlsHasher = MapToCurveBasedHasher<Projective<BlsConfig>, FieldHasher, WBMap<BlsConfig>>;
 type Fq = ark_bn254::Fq;
 
 /// Errors: `Value` unless the domain has 1 to 255 bytes.
@@ -30,9 +22,24 @@ fn check_domain(domain: &[u8]) -> Result<()> {
 /// BLS12381G1_XMD:SHA-256_SSWU_RO_ of RFC 9380 section 8.8.1.
 pub fn to_bls12_381(message: &[u8], domain: &[u8]) -> Result<Point<ark_bls12_381::Fq>> {
     check_domain(domain)?;
-    let refused = |e| Error::Value(format!("hash to G1: {e}"));
-    let point = BlsHasher::new(domain).map_err(refused)?.hash(message).map_err(refused)?;
-    Ok(from_ark::<BlsConfig>(&point))
+    let (mut sum, mut point) = (blst::blst_p1::default(), blst::blst_p1_affine::default());
+    // SAFETY: message and domain are slices with their own lengths, there is no augmentation
+    // (null with length 0), and both outputs are initialised values on this stack. A key has a
+    // hash for each of its committed wires, and arkworks takes three times as long for one.
+    unsafe {
+        blst::blst_hash_to_g1(
+            &mut sum,
+            message.as_ptr(),
+            message.len(),
+            domain.as_ptr(),
+            domain.len(),
+            std::ptr::null(),
+            0,
+        );
+        blst::blst_p1_to_affine(&mut point, &sum);
+    }
+    // The identity is (0, 0) in blst too.
+    Ok(Point { x: from_blst(point.x), y: from_blst(point.y) })
 }
 
 /// BN254G1_XMD:SHA-256_SVDW_RO_, as in zkfed/algebra/hash_to_curve.py.
@@ -47,8 +54,8 @@ pub fn to_bn254(message: &[u8], domain: &[u8]) -> Result<Point<Fq>> {
 
 /// expand_message_xmd with SHA-256 for 96 bytes; the domain has 1 to 255 bytes.
 ///
-/// arkworks' expander pads with as many zeros as a field element takes, 48 for BN254; the RFC
-/// says a block of the hash, 64. For BLS12-381 both are 64.
+/// arkworks' own expander (0.6) cannot be used: it pads with as many zeros as a field element
+/// takes, 48 for BN254, where the RFC says a block of the hash, 64.
 /// Source: RFC 9380 section 5.3.1.
 fn expand_96(message: &[u8], domain: &[u8]) -> [u8; 96] {
     let length = [domain.len() as u8];

@@ -1,7 +1,8 @@
 //! The native core of zkfed: vectors of points and scalars in, vectors out.
 //!
-//! Fields, curves, pairings and the hash to BLS12-381 are arkworks'; one product is blst's; sums,
-//! combs and transforms are ours. `unsafe` stands in `arith.rs` only. Nothing here runs in
+//! Fields and curves are arkworks'; on BLS12-381 the product in the base field, the pairing and
+//! the hash are blst's, which is faster there; sums, combs and transforms are ours. `unsafe`
+//! stands in `arith.rs` and `hashing.rs` only, where it calls blst. Nothing here runs in
 //! constant time, like every prover of this kind: who can time it learns about the witness.
 
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -14,6 +15,7 @@ pub mod error;
 mod hashing;
 pub mod msm;
 pub mod ntt;
+mod pairing;
 pub mod point;
 pub mod scalars;
 mod straus;

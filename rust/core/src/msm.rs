@@ -5,10 +5,13 @@
 //! The inner sum is taken over a square: k = u 2^m + v, so sum k B_k = 2^m sum u R_u + sum v C_v
 //! with sums of rows R_u and of columns C_v, which are groups like the buckets.
 
+use ark_ff::{BigInt, PrimeField};
+
 use crate::arith::Coordinate;
+use crate::curve::{BaseOf, Group, ScalarOf};
 use crate::error::{value, Result};
 use crate::point::{Point, Xyzz};
-use crate::scalars::{classes, recode, window_count, Class, Limbs, FEW};
+use crate::scalars::{classes, order, recode, window_count, Class, Limbs, FEW};
 use crate::straus;
 use crate::sums::{sum_groups, Scratch, Term};
 use crate::tasks::Run;
@@ -18,13 +21,11 @@ const CHUNK: usize = 1 << 17;
 /// A task takes several windows together until it has so many terms, to share inversions.
 const TASK: usize = 1 << 13;
 
-/// Returns sum_i s_i P_i; the identity if there are none.
-pub fn msm<F: Coordinate>(
-    points: &[Point<F>],
-    scalars: &[Limbs],
-    order: &Limbs,
-    run: Run<'_>,
-) -> Result<Point<F>> {
+/// Returns sum_i s_i P_i; the identity if there are none. The points are in the r-torsion.
+pub fn msm<G: Group>(points: &[Point<BaseOf<G>>], scalars: &[Limbs], run: Run<'_>) -> Result<Point<BaseOf<G>>>
+where
+    ScalarOf<G>: PrimeField<BigInt = BigInt<4>>,
+{
     if points.len() != scalars.len() {
         return value(format!("{} points and {} scalars", points.len(), scalars.len()));
     }
@@ -32,12 +33,12 @@ pub fn msm<F: Coordinate>(
         return value(format!("{} points: expected at most 2^30", points.len()));
     }
     let (few, many): (Vec<_>, Vec<_>) =
-        classes(scalars, order).into_iter().partition(|c| c.positions.len() <= FEW);
+        classes(scalars, &order::<ScalarOf<G>>()).into_iter().partition(|c| c.positions.len() <= FEW);
     let mut total = by_windows(points, many, run)?;
     for class in few {
         let points = class.positions.iter().map(|&i| points[i as usize]);
         let terms: Vec<_> = points.zip(class.values).collect();
-        total.add(&straus::sum(&terms));
+        total.add(&straus::sum::<G>(&terms));
     }
     Ok(Xyzz::to_affine(&[total])[0])
 }

@@ -1,13 +1,58 @@
 //! Few points: one chain of doublings for all of them, signed windows of five bits.
+//!
+//! s P = k_1 P + k_2 phi(P) with halves k_i of half the length, so the chain is half as long.
+//! phi is the endomorphism (x, y) -> (beta x, y), which multiplies by lambda in the r-torsion
+//! only: every point here is in it.
+//!
+//! Source: Gallant, Lambert and Vanstone 2001; the decomposition is arkworks'.
 
-use crate::arith::Coordinate;
+use ark_ff::{BigInt, PrimeField};
+
+use crate::curve::{from_ark, to_ark, BaseOf, Group, ScalarOf};
 use crate::point::{Point, Xyzz};
 use crate::scalars::{bits, recode, window_count, Signed};
 
 const WIDTH: u32 = 5;
+/// Shorter scalars are not split.
+const SPLIT: u32 = 140;
+
+/// A point and what it is multiplied by.
+pub type Multiple<F> = (Point<F>, Signed);
 
 /// Returns sum_i s_i P_i.
-pub fn sum<F: Coordinate>(terms: &[(Point<F>, Signed)]) -> Xyzz<F> {
+pub fn sum<G: Group>(terms: &[Multiple<BaseOf<G>>]) -> Xyzz<BaseOf<G>>
+where
+    ScalarOf<G>: PrimeField<BigInt = BigInt<4>>,
+{
+    let mut short = Vec::with_capacity(2 * terms.len());
+    for term in terms {
+        match halves::<G>(term) {
+            Some(both) => short.extend(both),
+            None => short.push(*term),
+        }
+    }
+    chain(&short)
+}
+
+/// Returns the two terms of half the length, or None for a scalar that is short.
+fn halves<G: Group>((point, scalar): &Multiple<BaseOf<G>>) -> Option<[Multiple<BaseOf<G>>; 2]>
+where
+    ScalarOf<G>: PrimeField<BigInt = BigInt<4>>,
+{
+    if bits(&scalar.magnitude) <= SPLIT {
+        return None;
+    }
+    let whole = ScalarOf::<G>::from_bigint(BigInt(scalar.magnitude))?;
+    let (first, second) = G::scalar_decomposition(whole);
+    let half = |(is_positive, k): (bool, ScalarOf<G>)| Signed {
+        magnitude: k.into_bigint().0,
+        is_negative: scalar.is_negative == is_positive,
+    };
+    let image = from_ark::<G>(&G::endomorphism_affine(&to_ark::<G>(point)));
+    Some([(*point, half(first)), (image, half(second))])
+}
+
+fn chain<F: crate::arith::Coordinate>(terms: &[Multiple<F>]) -> Xyzz<F> {
     let size = terms.iter().map(|(_, s)| bits(&s.magnitude)).max().unwrap_or(0);
     if size == 0 {
         return Xyzz::IDENTITY;

@@ -1,10 +1,12 @@
 //! Operations on vectors of points: term by term.
 
+use ark_ff::{BigInt, PrimeField};
+
 use crate::arith::Coordinate;
-use crate::curve::{BaseOf, Curve};
+use crate::curve::{BaseOf, Curve, Group, ScalarOf};
 use crate::error::{value, Result};
 use crate::point::{Point, Xyzz};
-use crate::scalars::{signed, Limbs};
+use crate::scalars::{order, signed, Limbs};
 use crate::straus;
 use crate::sums::{sum_groups, Scratch, Term};
 use crate::tasks::Run;
@@ -12,22 +14,25 @@ use crate::tasks::Run;
 /// Points that one task scales.
 const CHUNK: usize = 32;
 
-/// Returns s_i P_i for each i; one scalar serves all points.
-pub fn scale<F: Coordinate>(
-    points: &[Point<F>],
+/// Returns s_i P_i for each i; one scalar serves all points. The points are in the r-torsion.
+pub fn scale<G: Group>(
+    points: &[Point<BaseOf<G>>],
     scalars: &[Limbs],
-    order: &Limbs,
     run: Run<'_>,
-) -> Result<Vec<Point<F>>> {
+) -> Result<Vec<Point<BaseOf<G>>>>
+where
+    ScalarOf<G>: PrimeField<BigInt = BigInt<4>>,
+{
     if scalars.len() != points.len() && scalars.len() != 1 {
         return value(format!("{} points and {} scalars", points.len(), scalars.len()));
     }
+    let order = order::<ScalarOf<G>>();
     let parts = run.each(
         points.len().div_ceil(CHUNK),
         || (),
         |(), chunk| {
             let range = chunk * CHUNK..((chunk + 1) * CHUNK).min(points.len());
-            let of = |i: usize| straus::sum(&[(points[i], signed(&scalars[i % scalars.len()], order))]);
+            let of = |i: usize| straus::sum::<G>(&[(points[i], signed(&scalars[i % scalars.len()], &order))]);
             Xyzz::to_affine(&range.map(of).collect::<Vec<_>>())
         },
     )?;

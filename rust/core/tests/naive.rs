@@ -63,9 +63,9 @@ where
     let scalars: Vec<ScalarOf<G>> = kinds.iter().map(|&k| numbers.scalar(k)).collect();
     let expected: Projective<G> = bases.iter().zip(&scalars).map(|(p, s)| *p * s).sum();
     let order = order::<ScalarOf<G>>();
-    let got = msm(&ours(&bases), &limbs(&scalars), &order, Run::on(threads)).unwrap();
+    let got = msm::<G>(&ours(&bases), &limbs(&scalars), Run::on(threads)).unwrap();
     assert_eq!(to_ark::<G>(&got), expected.into_affine());
-    let scaled = vector::scale(&ours(&bases), &limbs(&scalars), &order, Run::on(threads)).unwrap();
+    let scaled = vector::scale::<G>(&ours(&bases), &limbs(&scalars), Run::on(threads)).unwrap();
     let combed = G::comb().multiply(G::base(), &limbs(&scalars), &order, Run::on(threads)).unwrap();
     for i in 0..kinds.len() {
         assert_eq!(to_ark::<G>(&scaled[i]), (bases[i] * scalars[i]).into_affine());
@@ -127,7 +127,7 @@ where
     let scalars: Vec<ScalarOf<G>> = (0..count).map(|i| numbers.scalar(kinds[i % 4])).collect();
     let in_exponent: ScalarOf<G> = indices.iter().zip(&scalars).map(|(i, s)| *i * s).sum();
     for threads in [1, 2, 3] {
-        let got = msm(&bases, &limbs(&scalars), &order, Run::on(threads)).unwrap();
+        let got = msm::<G>(&bases, &limbs(&scalars), Run::on(threads)).unwrap();
         assert_eq!(to_ark::<G>(&got), (G::GENERATOR * in_exponent).into_affine());
     }
 }

@@ -117,7 +117,7 @@ impl Points {
     fn msm(&self, py: Python<'_>, scalars: &[u8], threads: usize) -> PyResult<Points> {
         with!(&self.0, |points: G, wrap| guard::run(py, threads, points.len(), |run| {
             let scalars = parse::<ScalarOf<G>>(scalars)?;
-            Ok(wrap(vec![msm(points, &scalars, &order::<ScalarOf<G>>(), run)?]))
+            Ok(wrap(vec![msm::<G>(points, &scalars, run)?]))
         }))
     }
 
@@ -125,7 +125,7 @@ impl Points {
     fn scale(&self, py: Python<'_>, scalars: &[u8], threads: usize) -> PyResult<Points> {
         with!(&self.0, |points: G, wrap| guard::run(py, threads, 8 * points.len(), |run| {
             let scalars = parse::<ScalarOf<G>>(scalars)?;
-            vector::scale(points, &scalars, &order::<ScalarOf<G>>(), run).map(wrap)
+            vector::scale::<G>(points, &scalars, run).map(wrap)
         }))
     }
 
