@@ -15,7 +15,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_USER PIP_RE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-small test test-all lint format bench lock clean
+.PHONY: help demo demo-small test test-all lint format bench native test-native lock clean
 
 help:  ## this list
 	@echo "zkfed: collective learning that can be checked instead of trusted"
@@ -23,7 +23,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "The first run creates ./$(VENV) and installs into it; later runs use it as it is."
-	@echo "ZKFED_PYTHON=<path> chooses the Python, ZKFED_BACKEND=reference|arkworks the algebra."
+	@echo "ZKFED_PYTHON=<path> chooses the Python, ZKFED_BACKEND=native|arkworks|reference the algebra."
 
 # The stamp is older than what it depends on exactly when something has to be installed.
 $(STAMP): pyproject.toml constraints.txt
@@ -63,6 +63,15 @@ bench: $(STAMP)  ## measure what the README states, into build/bench.json
 	@mkdir -p $(BUILD)
 	$(PYTEST) benches --benchmark-only --benchmark-json=$(BUILD)/bench-raw.json
 	$(PY) -m benches.summary $(BUILD)/bench-raw.json $(BUILD)/bench.json
+
+native: $(STAMP)  ## the compiled core (rust/), if a Rust toolchain is here; about a minute
+	@if command -v cargo >/dev/null 2>&1; then \
+	   $(PY) -m pip install --quiet --disable-pip-version-check --no-input ./rust/python </dev/null \
+	   && echo "== native: built; zkfed uses it from now on"; \
+	 else echo "== native: no cargo on this machine; the wheel or py_ecc serve"; fi
+
+test-native:  ## style, lints and tests of the compiled core
+	cd rust && cargo fmt --check && cargo clippy --all-targets -- -D warnings && cargo test -p zkfed-core
 
 lock:  ## resolve the ranges of pyproject.toml anew into constraints.txt
 	@test -n "$(BASE)" || { echo "python3 >= 3.11 is needed; name one with ZKFED_PYTHON=<path>" >&2; exit 1; }
