@@ -6,6 +6,7 @@ They speak the same bytes as everybody else; the other parties do not know who t
 from __future__ import annotations
 
 import secrets
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class _OtherPlaintext(Device):
         return encrypt(key, self.agreement.plaintext.pack(other, current.blinder)).to_bytes()
 
 
-class Cheat(Client):
+class Cheat(Client, ABC):
     """A participant with a name for what it does.
 
     Attributes:
@@ -85,8 +86,9 @@ class Cheat(Client):
             return super().join(announcement, base=base, previous=previous, round_number=round_number)
         return self.cheat(announcement, base=base, previous=previous, round_number=round_number)
 
+    @abstractmethod
     def cheat(self, announcement: bytes, *, base: npt.NDArray[np.int64], previous: bytes, round_number: int) -> bytes:
-        raise NotImplementedError
+        """Commits to what the cheat wants others to believe."""
 
 
 class FalseClaim(Cheat):
