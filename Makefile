@@ -36,10 +36,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 	@echo "== install: done"
 
-demo: $(STAMP)  ## one federated task on real data, end to end (about 3 minutes)
+demo: $(STAMP)  ## one federated task on real data, end to end (about a minute)
 	$(PY) -m examples.demo --preset standard --out $(BUILD)/demo
 
-demo-small: $(STAMP)  ## the same on the pure-Python reference backend (about 5 minutes)
+demo-small: $(STAMP)  ## the same on the pure-Python reference backend (about 3 minutes)
 	ZKFED_BACKEND=reference $(PY) -m examples.demo --preset small --out $(BUILD)/demo
 
 test: lint  ## lint, and every test but the slow ones, and the README's code

@@ -57,6 +57,21 @@ def test_two_rounds_over_a_transport(kind: str, tmp_path: Path) -> None:
     assert [n for r in federation.transcript.rounds for _, n in released_sums(r)] == [4, 4]
 
 
+def test_every_commit_is_answered_by_a_receipt_that_its_device_has_checked() -> None:
+    spy, answered = Spy(), list[int]()
+
+    class Careful(Client):
+        def accept_receipt(self, receipt: bytes) -> None:
+            super().accept_receipt(receipt)
+            answered.append(id(self))
+
+    make = options(make_client=lambda index, device, shard: Careful(device, shard))
+    federation = Federation(make_policy(), 4, transport=spy, options=make)
+    list(federation.run(rounds=1))
+    assert sorted(answered) == sorted(id(c) for c in federation.clients)
+    assert sum(channel.endswith("/receipts") for channel, _ in spy.seen) == 4
+
+
 @pytest.mark.parametrize(("scheme", "classes"), [("bfv", 3), ("ckks", 1), ("ckks", 2)])
 def test_schemes_and_tasks(scheme: str, classes: int) -> None:
     federation = zkfed.LocalFederation(make_policy(classes, scheme=scheme), devices=3, options=options(classes))

@@ -75,6 +75,10 @@ class Client:
         except UnsatisfiedConstraint:
             return b""
 
+    def accept_receipt(self, receipt: bytes) -> None:
+        """Checks the adders' receipt: evidence if this update is missing from the sum later."""
+        self.device.accept_receipt(receipt)
+
     def seal(self, announcement: bytes, encryption_key: bytes) -> bytes:
         """Proves and encrypts for one attempt."""
         return self.device.seal(announcement, encryption_key)

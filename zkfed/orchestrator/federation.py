@@ -234,11 +234,12 @@ class Federation:
             yield Progress(state.number, "commit", done, total)
         for message in self.transport.fetch(channel):
             try:
-                self._adder.receive_commit(message, now_s=int(time.time()))
+                receipt = self._adder.receive_commit(message, now_s=int(time.time()))
                 signed = Signed.decode(message, "commit", limit=4096)
                 index = self.index_of(signed.signer.hex())
                 if index is not None:
                     state.commits[signed.digest] = (index, message)
+                    self.clients[index].accept_receipt(self._send(self._channel(state, "receipts"), receipt))
             except ZkfedError as error:
                 signer = signer_of(message, "commit")
                 verdict = Verdict(signer, False, error.code, str(error))
