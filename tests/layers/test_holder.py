@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.layers.holder_requests import aggregation_of, commits_of, one_coordinate, refused, resigned, revive
-from tests.layers.parties import Cohort, Opened, make_policy, provers, proving_keys, signed
+from tests.layers.parties import DEADLINE_S, Cohort, Opened, make_policy, provers, proving_keys, signed
 from zkfed.encoding import digest
 from zkfed.errors import (
     DecodeError,
@@ -203,8 +203,13 @@ def test_an_offer_that_is_not_due() -> None:
     holder = cohort.holder
     for ask in ((2, 1, 0), (0, 1, 0), (1, 2, 0), (1, 1, 1), (1, 1, -1), (1, 0, 0), (1, 3, 0)):
         refused(holder, lambda a=ask: holder.offer(*a), PolicyError)
-    holder.offer(1, 1)
-    refused(holder, lambda: holder.offer(1, 1), Replay, "offered before")
+    offer, key = holder.offer(1, 1)
+    # Asked again, for a transport may lose it: the same bytes, hence no second key and no second noise.
+    assert holder.offer(1, 1) == (offer, key)
+    draft = cohort.adder.announce(offer, key, deadline_s=DEADLINE_S)
+    announced = holder.countersign(draft)
+    assert holder.countersign(draft) == announced
+    assert holder.offer(1, 1) == (offer, key)
 
 
 def announcement(cohort: Cohort, draft: bytes, key: SigningKey | None = None, **changes: Any) -> bytes:
@@ -242,14 +247,18 @@ def test_an_announcement_that_is_not_the_answer_to_the_offer() -> None:
     ):
         forged = announcement(cohort, draft, adder_commitment=commitment, adder_proof=proof)
         refused(holder, lambda f=forged: holder.countersign(f), ProofInvalid)
-    holder.countersign(draft)
-    refused(holder, lambda: holder.countersign(draft), PolicyError, "open offer")
+    announced = holder.countersign(draft)
+    # The same draft gets the same answer; another one for the same offer gets none.
+    assert holder.countersign(draft) == announced
+    second = announcement(cohort, draft, deadline_s=body.deadline_s + 1)
+    refused(holder, lambda: holder.countersign(second), PolicyError, "open offer")
 
 
 def test_members_of_a_repeated_attempt_are_the_drawn_ones() -> None:
     cohort = Cohort(devices=4)
     opened = resigned(cohort, first := cohort.ready(), one_coordinate(cohort, first))
     failure = Failure.decode(signed(cohort.open(opened)).body)
+    refused(cohort.holder, lambda: cohort.holder.offer(1, 1), Replay, "opened before")
     groups = draw_groups(failure.nonce, opened.members, smallest=2, groups=3)
     assert len(groups) == 2
     draft, _ = cohort.offer_and_draft(2, 0, groups[0])

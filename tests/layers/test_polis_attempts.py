@@ -14,6 +14,7 @@ from tests.layers.parties import (
     NOW_S,
     Cohort,
     OtherPlaintext,
+    fingerprint,
     provers,
     signed,
 )
@@ -60,9 +61,14 @@ def test_offers_that_are_refused() -> None:
     refused(cohort, announce(k, encryption_key=other_key.digest, key=other_key.to_bytes()), ProofInvalid)
     refused(cohort, announce(k, noise_proof=b""), DecodeError)
     draft = cohort.adder.announce(offer, key, deadline_s=DEADLINE_S)
+    # Asked again, for a transport may lose it: the same bytes, hence no second noise.
+    assert cohort.adder.announce(offer, key, deadline_s=DEADLINE_S + 1) == draft
     # A key holder that offers the same attempt twice would see two sums where the policy counts one.
+    refused(cohort, announce(k, encryption_key=other_key.digest, key=other_key.to_bytes()), Replay, "announced before")
+    announced = cohort.holder.countersign(draft)
+    cohort.adder.open_attempt(announced)
+    cohort.adder.open_attempt(announced)
     refused(cohort, announce(k), Replay, "announced before")
-    cohort.adder.open_attempt(cohort.holder.countersign(draft))
 
 
 def test_a_client_is_in_one_group_of_an_attempt() -> None:
@@ -91,7 +97,13 @@ def test_an_attempt_that_this_adder_did_not_announce() -> None:
     foreign = other.holder.countersign(other.offer_and_draft()[0])
     refused(cohort, lambda: cohort.adder.open_attempt(foreign), NotAuthorised)
     cohort.adder.open_attempt(announcement)
-    refused(cohort, lambda: cohort.adder.open_attempt(announcement), PolicyError, "did not announce")
+    before = fingerprint(cohort.adder)
+    cohort.adder.open_attempt(announcement)
+    assert fingerprint(cohort.adder) == before
+    late = Cohort()
+    mine = late.holder.countersign(late.offer_and_draft()[0])
+    late.adder._pending.clear()
+    refused(late, lambda: late.adder.open_attempt(mine), PolicyError, "did not announce")
 
 
 def test_sums_that_are_refused() -> None:

@@ -107,6 +107,24 @@ def test_what_a_transport_loses_stops_the_round() -> None:
     assert not federation.transcript.rounds
 
 
+@pytest.mark.parametrize("lost", ["/key", "/offer", "/draft", "/announcement"])
+def test_a_round_whose_announcement_was_lost_runs_when_it_is_tried_again(lost: str) -> None:
+    class LosesOnce(Spy):
+        is_broken = True
+
+        def fetch(self, channel: str) -> tuple[bytes, ...]:
+            if channel.endswith(lost) and self.is_broken:
+                self.is_broken = False
+                return ()
+            return self.inner.fetch(channel)
+
+    federation = Federation(make_policy(), 3, transport=LosesOnce(), options=options())
+    with pytest.raises(TransportError, match="did not arrive"):
+        list(federation.run(rounds=1))
+    assert [e.accepted for e in federation.run(rounds=1) if isinstance(e, Released)] == [3]
+    check_release(federation.transcript)
+
+
 def test_what_a_transport_adds_is_refused_and_the_round_goes_on() -> None:
     class Noisy(Spy):
         def fetch(self, channel: str) -> tuple[bytes, ...]:

@@ -53,6 +53,7 @@ class _Attempt:
     offer: Offer
     secret: SecretKey = field(repr=False)
     noise: NoiseVector = field(repr=False)
+    sent: tuple[bytes, bytes] = field(default=(b"", b""), repr=False)
     announced: Announced | None = None
 
 
@@ -110,7 +111,11 @@ class KeyHolder:
         if not 0 <= group < len(self._groups.get(attempt, [])):
             raise PolicyError(f"attempt {attempt} has no group {group}")
         if (attempt, group) in self._offered:
-            raise Replay(f"attempt {attempt}, group {group} was offered before")
+            for open_attempt in self._attempts.values():
+                made = open_attempt.offer
+                if (made.attempt, made.group) == (attempt, group):
+                    return open_attempt.sent  # the same bytes again: a transport may have lost them
+            raise Replay(f"attempt {attempt}, group {group} was offered and opened before")
         secret = SecretKey.generate(agreement.encryption)
         noise = NoiseVector.draw(agreement)
         public = secret.public
@@ -127,9 +132,10 @@ class KeyHolder:
         )
         proof = prove_noise(agreement, self._noise_prover, draft, role="holder", noise=noise)
         offer = Offer(draft.policy, round_number, attempt, group, self.previous, public.digest, commitment, proof)
-        self._attempts[public.digest] = _Attempt(offer, secret, noise)
+        sent = (self._key.sign("offer", offer.encode()).encode(), public.to_bytes())
+        self._attempts[public.digest] = _Attempt(offer, secret, noise, sent)
         self._offered.add((attempt, group))
-        return self._key.sign("offer", offer.encode()).encode(), public.to_bytes()
+        return sent
 
     def countersign(self, announcement: bytes) -> bytes:
         """Checks the adders' announcement of an offer and signs it.
@@ -147,6 +153,8 @@ class KeyHolder:
             raise NotAuthorised("the announcement is not signed by the pinned adders")
         body = Announcement.decode(signed.body)
         attempt = self._attempts.get(body.encryption_key)
+        if attempt is not None and attempt.announced is not None and attempt.announced.by_adder.body == signed.body:
+            return attempt.announced.encode()  # asked again: the transport may have lost the answer
         if attempt is None or attempt.announced is not None:
             raise PolicyError("the announcement does not answer an open offer")
         offer = attempt.offer

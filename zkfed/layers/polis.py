@@ -46,6 +46,14 @@ class _Attempt:
     closed: bool = False
 
 
+def _answers(announcement: Announcement, offer: Offer) -> bool:
+    """Returns whether an announcement repeats every word of an offer."""
+    a = announcement
+    same = (a.policy, a.round, a.attempt, a.group, a.previous, a.encryption_key, a.holder_commitment, a.holder_proof)
+    o = offer
+    return same == (o.policy, o.round, o.attempt, o.group, o.previous, o.encryption_key, o.commitment, o.noise_proof)
+
+
 class Adder:
     """The community nodes that check and add, as one signer.
 
@@ -105,6 +113,9 @@ class Adder:
         body = Offer.decode(signed.body)
         if body.policy != agreement.policy.digest or body.previous != self.previous:
             raise PolicyError("the offer is for another policy or follows another transcript")
+        for encoded, (pending, _, _) in self._pending.items():
+            if _answers(pending, body) and pending.members == tuple(sorted(members)):
+                return self._key.sign("announcement", encoded).encode()  # asked again: the same bytes, no new noise
         self._check_due(body, frozenset(members))
         key = PublicKey.from_bytes(encryption_key, agreement.encryption)
         if key.digest != body.encryption_key:
@@ -149,6 +160,8 @@ class Adder:
             NotAuthorised, SignatureInvalid, DecodeError: It is not signed by both.
         """
         value = self.agreement.open_announcement(announced, base=self.base, previous=self.previous)
+        if value.digest in self._attempts:
+            return
         pending = self._pending.get(value.by_adder.body)
         if pending is None:
             raise PolicyError("this adder did not announce that attempt")
