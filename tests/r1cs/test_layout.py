@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from zkfed.algebra.curve import BLS12_381, BN254
 from zkfed.errors import DecodeError, LimitExceeded, ProofInvalid
 from zkfed.policy import LinearModel
-from zkfed.r1cs.system import Input, Layout, LinkSpec, Segment
+from zkfed.r1cs.system import CONTEXT, Input, Layout, LinkSpec, Segment
 from zkfed.statements.improvement import improvement_circuit
 
 LAYOUT = improvement_circuit(LinearModel(3, 3), 20).layout
@@ -25,9 +25,10 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=8)
 
 @st.composite
 def layouts(draw: st.DrawFn) -> Layout:
-    inputs, segments, at = [], [], 1
+    # A circuit with segments or challenges has a ctx to bind them to.
+    inputs, segments, at = [Input(CONTEXT, (), 1, 0, False, None)], [], 2
     for name, stage in zip(
-        draw(st.lists(NAMES, unique=True, max_size=5)),
+        draw(st.lists(NAMES.filter(lambda name: name != CONTEXT), unique=True, max_size=5)),
         sorted(draw(st.lists(st.integers(0, 3), min_size=5, max_size=5))),
         strict=False,
     ):
@@ -52,6 +53,19 @@ def layouts(draw: st.DrawFn) -> Layout:
 @given(layouts())
 def test_roundtrip(layout: Layout) -> None:
     assert Layout.decode(layout.encode()) == layout
+    assert not layout.is_plain
+
+
+def test_a_plain_layout_survives_and_has_neither_segments_nor_challenges() -> None:
+    plain = Layout("plain", 1, BN254, bytes(32), (Input("public", (3,), 1, 0, False, None),), (), ())
+    assert Layout.decode(plain.encode()) == plain
+    assert plain.is_plain
+    for forged in (
+        replace(plain, segments=(Segment("s", 0, 4, 6, False),)),
+        replace(plain, inputs=(*plain.inputs, Input("chi", (), 4, 1, True, None))),
+    ):
+        with pytest.raises(DecodeError, match="no ctx"):
+            Layout.decode(forged.encode())
 
 
 def test_the_layout_of_a_statement_survives() -> None:

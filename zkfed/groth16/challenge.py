@@ -5,7 +5,8 @@
     f     = hash_to_field("zkfed/v1/fold", enc(seed, chi of all stages, all D))
 
 Static inputs and ctx stand in the seed; derived inputs come from chi and are never hashed
-(protocol.md section 5, Challenges). Each challenge is an independent output.
+(protocol.md section 5, Challenges). Each challenge is an independent output. A plain circuit
+(`Layout.is_plain`) has no ctx: its item in the seed is empty.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from zkfed.algebra.hash_to_field import hash_to_field
 from zkfed.encoding import Writer, digest
 from zkfed.errors import DecodeError
 from zkfed.groth16.proof import Instance
-from zkfed.r1cs.system import Layout
+from zkfed.r1cs.system import CONTEXT, Layout
 
 __all__ = ["Challenger", "context_scalar"]
 
@@ -36,16 +37,16 @@ class Challenger:
     """
 
     def __init__(self, backend: Backend, layout: Layout, key_digest: bytes, instance: Instance) -> None:
-        if len(instance.context) != 32:
-            raise DecodeError(f"{layout.name}: ctx of {len(instance.context)} bytes, expected 32")
+        expected = 0 if layout.is_plain else 32
+        if len(instance.context) != expected:
+            raise DecodeError(f"{layout.name}: ctx of {len(instance.context)} bytes, expected {expected}")
         if len(instance.commitments) != len(layout.links):
             raise DecodeError(
                 f"{layout.name}: {len(instance.commitments)} external commitments, expected {len(layout.links)}"
             )
-        order = layout.curve.order
-        ctx = context_scalar(instance.context, order)
+        own = {} if layout.is_plain else {CONTEXT: context_scalar(instance.context, layout.curve.order)}
         self.backend, self.layout, self._instance = backend, layout, instance
-        self.inputs: list[int] = layout.check_static({**instance.static, "ctx": ctx})
+        self.inputs: list[int] = layout.check_static({**instance.static, **own})
         self.challenges: dict[str, int] = {}
         self.commitments = instance.commitments
         external = [backend.encode(c) for c in instance.commitments]

@@ -26,7 +26,9 @@ class Instance:
     """One statement: everything that the verifier knows, and nothing from the prover's mouth.
 
     Attributes:
-        context: ctx, 32 bytes; what the proof is bound to (protocol.md section 6).
+        context: ctx, 32 bytes; what the proof is bound to (protocol.md section 6). Empty for a
+            plain circuit (`Layout.is_plain`): its proof is bound to the public inputs only, so
+            whoever sees it can show it again, in another round and under another name.
         static: The static inputs by name, without ctx.
         commitments: The external commitment of each link, in order (points of G1).
         derive: Computes the derived inputs from the challenges.

@@ -13,6 +13,7 @@ Not constant time: who can measure how long proving takes learns something about
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from zkfed.algebra.backend import Backend, Points
-from zkfed.algebra.field import Ints, Limbs, from_limbs, to_limbs
-from zkfed.errors import KeyRefused
+from zkfed.algebra.field import Ints, Limbs, check_limbs, from_limbs, to_limbs
+from zkfed.errors import DecodeError, KeyRefused, UnsatisfiedConstraint
 from zkfed.groth16.challenge import Challenger
 from zkfed.groth16.keys import ProvingKey, refuse
 from zkfed.groth16.proof import Instance, Proof
@@ -77,9 +78,8 @@ class Prover:
             DecodeError: The instance does not fit the circuit.
             ProofInvalid: The private inputs do not open the instance's commitments.
         """
-        order = self.system.curve.order
-        # 384 bits reduced modulo r are uniform up to 2^-128.
-        return self._prove(instance, private, blinders, lambda: secrets.randbits(384) % order)
+        rand = functools.partial(_random_scalar, self.system.curve.order)
+        return self._prove(instance, private, blinders, rand)
 
     def _prove(
         self, instance: Instance, private: dict[str, Any], blinders: tuple[int, ...], rand: Callable[[], int]
@@ -92,6 +92,54 @@ class Prover:
         proof = self._assemble((challenger, d, segments), z, (az, bz, cz), blinders, rand)
         verify(self.key.verifying, instance, proof)
         return proof
+
+    def prove_assignment(self, instance: Instance, assignment: Limbs) -> Proof:
+        """Proves a circuit without segments and challenges from its whole assignment.
+
+        For circuits that came from elsewhere, with the witness of their own generator. A proof of
+        a plain circuit is bound to its public inputs only (`Instance.context`).
+
+        Args:
+            instance: What the verifier will know.
+            assignment: z = 1 | public | private in final order, shape (wires, 4), limbs in [0, r).
+
+        Returns:
+            A proof that `verify` has accepted.
+
+        Raises:
+            UnsatisfiedConstraint: z does not satisfy a row, or does not begin with 1 and the
+                public inputs of `instance`.
+            DecodeError: The instance or the assignment's size does not fit the circuit.
+            ValueError: The circuit has segments or challenges, or a limb is not below r.
+        """
+        layout, order = self.key.verifying.layout, self.system.curve.order
+        if layout.segments or layout.stage_count:
+            raise ValueError(f"{layout.name}: has segments or challenges, which only `prove` can fill")
+        if assignment.shape != (self.system.wire_count, 4):
+            raise DecodeError(f"{layout.name}: an assignment of {len(assignment)} wires, not {self.system.wire_count}")
+        check_limbs(assignment, order)
+        challenger = Challenger(self.backend, layout, self.key.verifying.digest, instance)
+        z = from_limbs(assignment)
+        if z[: layout.public_count].tolist() != [1, *challenger.inputs]:
+            raise UnsatisfiedConstraint(f"{layout.name}: the assignment does not begin with 1 and the public inputs")
+        sides = self.system.evaluate(z)
+        self.system.check(*sides)
+        rand = functools.partial(_random_scalar, order)
+        proof = self._assemble((challenger, (), []), z, sides, (), rand)
+        verify(self.key.verifying, instance, proof)
+        return proof
+
+    def assignment(self, instance: Instance, private: dict[str, Any]) -> Limbs:
+        """Returns the whole assignment z in final order, shape (wires, 4): secret, for export.
+
+        Raises:
+            UnsatisfiedConstraint: The statement is not true of `private`.
+            DecodeError: The instance does not fit the circuit.
+        """
+        rand = functools.partial(_random_scalar, self.system.curve.order)
+        z = self._commit(instance, private, rand)[1].final()
+        self.system.check(*self.system.evaluate(z))
+        return to_limbs(z.tolist())
 
     def _commit(
         self, instance: Instance, private: dict[str, Any], rand: Callable[[], int], *, is_strict: bool = True
@@ -165,6 +213,11 @@ class Prover:
             for spec, rho in zip(layout.links, blinders, strict=True)
         ]
         return self.backend.msm(self.backend.concat("G1", list(self.key.link)), np.concatenate(parts))
+
+
+def _random_scalar(order: int) -> int:
+    # 384 bits reduced modulo r are uniform up to 2^-128.
+    return secrets.randbits(384) % order
 
 
 def _padded(values: Ints, size: int) -> Limbs:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from zkfed.algebra.curve import BLS12_381, Curve
 from zkfed.algebra.field import Ints
 from zkfed.r1cs.linear import ONE, Linear, row_sums
-from zkfed.r1cs.system import Input, Label, LinkSpec, Segment, SparseMatrix, Step, System
+from zkfed.r1cs.system import CONTEXT, Input, Label, LinkSpec, Segment, SparseMatrix, Step, System
 
 __all__ = ["Bounds", "Builder", "Values"]
 
@@ -108,7 +108,7 @@ class Builder:
         self._rows: list[tuple[str, Linear, Linear, Linear]] = []
         self._steps: list[Step] = []
         self._owed: dict[object, str] = {}
-        self.context = self.input("ctx")
+        self.context = self.input(CONTEXT)
 
     # -- wires ---------------------------------------------------------------------------
 

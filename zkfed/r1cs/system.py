@@ -23,7 +23,10 @@ from zkfed.encoding import Reader, Writer, digest
 from zkfed.errors import DecodeError, LimitExceeded, ProofInvalid, UnsatisfiedConstraint, excerpt
 from zkfed.r1cs.linear import row_sums
 
-__all__ = ["Input", "Label", "Layout", "LinkSpec", "Segment", "SparseMatrix", "System"]
+__all__ = ["CONTEXT", "Input", "Label", "Layout", "LinkSpec", "Segment", "SparseMatrix", "System"]
+
+CONTEXT = "ctx"
+"""The name of the input that holds ctx, what a proof is bound to; every circuit of `Builder` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,11 @@ class Layout:
         return max((i.stage for i in self.inputs), default=0)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the circuit came from elsewhere (`zkfed.interop`): no ctx, segments or challenges."""
+        return all(i.name != CONTEXT for i in self.inputs)
+
+    @property
     def unlinked(self) -> tuple[Segment, ...]:
         """The segments that need their own proof of knowledge."""
         return tuple(s for s in self.segments if not s.is_linked)
@@ -195,6 +203,8 @@ class Layout:
             is_bounded_well = i.bounds is None or (i.bounds[0] <= i.bounds[1] and i.stage == 0)
             if not is_flat or not is_bounded_well or (i.is_challenge and i.stage == 0):
                 raise DecodeError(f"layout: the input {excerpt(i.name, 32)!r} has a form that no circuit has")
+        if self.is_plain and (self.segments or self.stage_count):
+            raise DecodeError("layout: segments or challenges, and no ctx that they could be bound to")
         linked = [s.name for s in self.segments if s.is_linked]
         if sorted(linked) != sorted(link.segment for link in self.links):
             raise DecodeError("layout: links and linked segments differ")
