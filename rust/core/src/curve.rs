@@ -5,7 +5,7 @@ use ark_ec::short_weierstrass::Affine;
 use ark_ec::{AffineRepr, CurveConfig};
 use ark_ff::PrimeField;
 
-use crate::arith::Coordinate;
+use crate::arith::{to_blst, to_blst2, Coordinate};
 use crate::comb::Comb;
 use crate::encoding::Flags;
 use crate::error::{value, Result};
@@ -22,6 +22,11 @@ pub trait Group: GLVConfig<BaseField: Coordinate> {
 
     /// Returns the tables of this group's generator.
     fn comb() -> &'static Comb<Self::BaseField>;
+
+    /// Returns whether a point of the curve is in the r-torsion; the identity is.
+    fn is_in_subgroup(point: &Point<Self::BaseField>) -> bool {
+        Self::is_in_correct_subgroup_assuming_on_curve(&to_ark::<Self>(point))
+    }
 
     /// Returns the generator.
     fn base() -> Point<Self::BaseField> {
@@ -80,7 +85,7 @@ pub fn is_pairing_product_one<C: Curve>(
 }
 
 macro_rules! group {
-    ($config:ty, $name:literal, $flags:expr) => {
+    ($config:ty, $name:literal, $flags:expr $(, $is_in_subgroup:expr)?) => {
         impl Group for $config {
             const NAME: &'static str = $name;
             const FLAGS: Flags = $flags;
@@ -89,6 +94,10 @@ macro_rules! group {
                 static COMB: Comb<BaseOf<$config>> = Comb::new();
                 &COMB
             }
+
+            $(fn is_in_subgroup(point: &Point<Self::BaseField>) -> bool {
+                $is_in_subgroup(point)
+            })?
         }
     };
 }
@@ -96,10 +105,23 @@ macro_rules! group {
 const BLS_FLAGS: Flags = Flags { bits: 3, smaller: 0b100, larger: 0b101, infinity: 0b110 };
 const BN_FLAGS: Flags = Flags { bits: 2, smaller: 0b10, larger: 0b11, infinity: 0b01 };
 
-group!(ark_bls12_381::g1::Config, "G1", BLS_FLAGS);
-group!(ark_bls12_381::g2::Config, "G2", BLS_FLAGS);
+group!(ark_bls12_381::g1::Config, "G1", BLS_FLAGS, is_in_bls1);
+group!(ark_bls12_381::g2::Config, "G2", BLS_FLAGS, is_in_bls2);
 group!(ark_bn254::g1::Config, "G1", BN_FLAGS);
 group!(ark_bn254::g2::Config, "G2", BN_FLAGS);
+
+fn is_in_bls1(point: &Point<ark_bls12_381::Fq>) -> bool {
+    let affine = blst::blst_p1_affine { x: to_blst(&point.x), y: to_blst(&point.y) };
+    // SAFETY: reads 96 bytes of an initialised value on this stack and keeps no pointer. 29 us; arkworks
+    // takes 32, and on G2 44 where blst takes 36.
+    unsafe { blst::blst_p1_affine_in_g1(&affine) }
+}
+
+fn is_in_bls2(point: &Point<ark_bls12_381::Fq2>) -> bool {
+    let affine = blst::blst_p2_affine { x: to_blst2(&point.x), y: to_blst2(&point.y) };
+    // SAFETY: as in `is_in_bls1`, with 192 bytes.
+    unsafe { blst::blst_p2_affine_in_g2(&affine) }
+}
 
 /// BLS12-381.
 pub struct Bls12381;

@@ -2,13 +2,14 @@
 //!
 //! Big-endian x, the last coefficient first, under flag bits that say which root y is.
 
-use ark_ec::short_weierstrass::Affine;
 use ark_ff::{BigInteger, Field, PrimeField, Zero};
 
+use crate::arith::Coordinate;
 use crate::curve::Group;
-use crate::error::{decode, Error, Result};
+use crate::error::{decode, Result};
 use crate::point::Point;
 use crate::tasks::Run;
+use crate::torsion::{self, outside};
 
 /// The flag bits of one format, as values of the top `bits` bits of the first byte.
 pub struct Flags {
@@ -35,7 +36,7 @@ pub fn point_bytes<G: Group>() -> usize {
 
 /// Decodes `count` points; each is on the curve, in the r-torsion and not the identity.
 ///
-/// Errors: `Decode`, named after the first bad point.
+/// Errors: `Decode`; `Value` if the operating system gives no randomness.
 pub fn decode_points<G: Group>(data: &[u8], count: usize, run: Run<'_>) -> Result<Vec<Point<G::BaseField>>> {
     let size = point_bytes::<G>();
     if count.checked_mul(size) != Some(data.len()) {
@@ -48,9 +49,12 @@ pub fn decode_points<G: Group>(data: &[u8], count: usize, run: Run<'_>) -> Resul
         || (),
         |(), i| chunks[i].chunks_exact(size).map(decode_point::<G>).collect::<Result<Vec<_>>>(),
     )?;
-    Ok(parts.into_iter().collect::<Result<Vec<_>>>()?.concat())
+    let points = parts.into_iter().collect::<Result<Vec<_>>>()?.concat();
+    torsion::check::<G>(&points, run)?;
+    Ok(points)
 }
 
+/// Returns a point of the curve, which need not be in the r-torsion.
 fn decode_point<G: Group>(encoded: &[u8]) -> Result<Point<G::BaseField>> {
     let (flags, name) = (&G::FLAGS, G::NAME);
     let shift = 8 - flags.bits;
@@ -71,15 +75,14 @@ fn decode_point<G: Group>(encoded: &[u8]) -> Result<Point<G::BaseField>> {
         };
         coefficients.push(c);
     }
-    let off = || Error::Decode(format!("a {name} point is off the curve or outside the subgroup"));
-    let x = G::BaseField::from_base_prime_field_elems(coefficients).ok_or_else(off)?;
-    let mut y = (x.square() * x + G::COEFF_B).sqrt().ok_or_else(off)?;
+    let x = G::BaseField::from_base_prime_field_elems(coefficients).ok_or_else(outside::<G>)?;
+    let mut y = (x.square() * x + G::COEFF_B).root().ok_or_else(outside::<G>)?;
     if is_larger(&y) != (found == flags.larger) {
         y = -y;
     }
     // y = 0 has one root only, and is of order 2, hence outside the subgroup.
-    if y.is_zero() || !G::is_in_correct_subgroup_assuming_on_curve(&Affine::new_unchecked(x, y)) {
-        return Err(off());
+    if y.is_zero() {
+        return Err(outside::<G>());
     }
     Ok(Point { x, y })
 }

@@ -2,11 +2,13 @@
 //!
 //! Fields and curves are arkworks'; on BLS12-381 the product in the base field, the pairing and
 //! the hash are blst's, which is faster there; sums, combs and transforms are ours. `unsafe`
-//! stands in `arith.rs` and `hashing.rs` only, where it calls blst. Nothing here runs in
+//! stands in `arith.rs`, `curve.rs` and `hashing.rs`, where it calls blst, and in `affine.rs`,
+//! where bytes are taken for points. Nothing here runs in
 //! constant time, like every prover of this kind: who can time it learns about the witness.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod affine;
 pub mod arith;
 pub mod comb;
 pub mod curve;
@@ -21,4 +23,5 @@ pub mod scalars;
 mod straus;
 pub mod sums;
 pub mod tasks;
+pub mod torsion;
 pub mod vector;

@@ -3,7 +3,10 @@
 use crate::arith::{invert_all, Coordinate};
 
 /// An affine point. (0, 0) is the identity: it is on no curve y^2 = x^3 + b with b != 0.
+///
+/// In memory it is x, then y: key files are read as they lie (affine.rs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
 pub struct Point<F> {
     pub x: F,
     pub y: F,

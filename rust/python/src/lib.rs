@@ -3,6 +3,7 @@
 
 mod guard;
 mod points;
+mod store;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -23,7 +24,9 @@ pyo3::create_exception!(
 #[pymodule]
 mod zkfed_native {
     #[pymodule_export]
-    use super::points::{concat, decode, generator, hash_to_g1, is_pairing_product_one, quotient, Points};
+    use super::points::{
+        concat, decode, decode_affine, generator, hash_to_g1, is_pairing_product_one, quotient, Points,
+    };
     #[pymodule_export]
     use super::{CoreFault, DecodeRefused};
     use pyo3::prelude::*;

@@ -1,24 +1,26 @@
 //! Vectors of points of both curves and groups, as one Python type.
 
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
+use zkfed_core::affine;
 use zkfed_core::curve::{self, BaseOf, Bls12381, Bn254, Curve, Group, ScalarOf};
 use zkfed_core::encoding::{decode_points, encode_points};
 use zkfed_core::msm::msm;
 use zkfed_core::ntt;
-use zkfed_core::point::Point;
 use zkfed_core::scalars::{order, parse};
 use zkfed_core::vector;
 
 use crate::guard;
+use crate::store::{self, Store};
 
 type Bls1 = <Bls12381 as Curve>::First;
 type Bls2 = <Bls12381 as Curve>::Second;
 type Bn1 = <Bn254 as Curve>::First;
 type Bn2 = <Bn254 as Curve>::Second;
-type Of<G> = Vec<Point<BaseOf<G>>>;
+type Of<G> = Store<BaseOf<G>>;
 
 enum Vector {
     Bls1(Of<Bls1>),
@@ -44,8 +46,10 @@ macro_rules! with {
     (@arm $group:ident = $type:ty, $wrap:ident = $variant:path, $body:expr) => {{
         #[allow(dead_code)]
         type $group = $type;
-        #[allow(unused_variables)]
-        let $wrap = |points: Of<$type>| Points($variant(points));
+        #[allow(dead_code)]
+        fn $wrap(points: impl Into<Of<$type>>) -> Points {
+            Points($variant(points.into()))
+        }
         $body
     }};
 }
@@ -53,10 +57,10 @@ macro_rules! with {
 /// Returns an empty vector of the named group.
 fn empty(curve: &str, group: &str) -> PyResult<Vector> {
     match (curve, group) {
-        ("bls12-381", "G1") => Ok(Vector::Bls1(vec![])),
-        ("bls12-381", "G2") => Ok(Vector::Bls2(vec![])),
-        ("bn254", "G1") => Ok(Vector::Bn1(vec![])),
-        ("bn254", "G2") => Ok(Vector::Bn2(vec![])),
+        ("bls12-381", "G1") => Ok(Vector::Bls1(vec![].into())),
+        ("bls12-381", "G2") => Ok(Vector::Bls2(vec![].into())),
+        ("bn254", "G1") => Ok(Vector::Bn1(vec![].into())),
+        ("bn254", "G2") => Ok(Vector::Bn2(vec![].into())),
         _ => Err(PyValueError::new_err("expected bls12-381 or bn254, and G1 or G2")),
     }
 }
@@ -113,6 +117,13 @@ impl Points {
         Ok(PyBytes::new(py, &out))
     }
 
+    /// Returns the affine encodings, concatenated.
+    fn encode_affine<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let out =
+            with!(&self.0, |points: G, wrap| guard::run(py, 1, 0, |_| Ok(affine::encode::<G>(points))))?;
+        Ok(PyBytes::new(py, &out))
+    }
+
     /// Returns sum_i s_i P_i as a vector of one point.
     fn msm(&self, py: Python<'_>, scalars: &[u8], threads: usize) -> PyResult<Points> {
         with!(&self.0, |points: G, wrap| guard::run(py, threads, points.len(), |run| {
@@ -137,7 +148,7 @@ impl Points {
     /// Returns -P_i for each i.
     fn negate(&self, py: Python<'_>) -> PyResult<Points> {
         with!(&self.0, |points: G, wrap| guard::run(py, 1, 0, |_| {
-            Ok(wrap(points.iter().map(|p| p.negated()).collect()))
+            Ok(wrap(points.iter().map(|p| p.negated()).collect::<Vec<_>>()))
         }))
     }
 
@@ -179,6 +190,25 @@ pub fn decode(
     }))
 }
 
+/// Takes `count` affine points from a buffer, checked; refuses the identity.
+///
+/// Points in read-only memory stay there, and the buffer lives as long as they do: a key file
+/// that is mapped is not copied. Others are copied.
+#[pyfunction]
+pub fn decode_affine(
+    py: Python<'_>,
+    curve: &str,
+    group: &str,
+    data: PyBuffer<u8>,
+    count: usize,
+    threads: usize,
+) -> PyResult<Points> {
+    let weight = data.len_bytes() / 64;
+    with!(empty(curve, group)?, |_none: G, wrap| guard::run(py, threads, weight, |run| {
+        store::decode::<G>(data, count, run).map(wrap)
+    }))
+}
+
 /// Returns s_i G for each i.
 #[pyfunction]
 pub fn generator(
@@ -199,7 +229,7 @@ pub fn generator(
 pub fn concat(curve: &str, group: &str, parts: Vec<PyRef<'_, Points>>) -> PyResult<Points> {
     let mut out = empty(curve, group)?;
     for part in &parts {
-        with_both!(&mut out, &part.0, |a, b: G, wrap| a.extend_from_slice(b));
+        with_both!(&mut out, &part.0, |a, b: G, wrap| a.to_mut().extend_from_slice(b));
     }
     Ok(Points(out))
 }
@@ -230,10 +260,10 @@ pub fn hash_to_g1(
     let weight = 16 * messages.len();
     match empty(curve, "G1")? {
         Vector::Bls1(_) => guard::run(py, threads, weight, |run| {
-            vector::hash::<Bls12381>(&messages, domain, run).map(|points| Points(Vector::Bls1(points)))
+            vector::hash::<Bls12381>(&messages, domain, run).map(|points| Points(Vector::Bls1(points.into())))
         }),
         _ => guard::run(py, threads, weight, |run| {
-            vector::hash::<Bn254>(&messages, domain, run).map(|points| Points(Vector::Bn1(points)))
+            vector::hash::<Bn254>(&messages, domain, run).map(|points| Points(Vector::Bn1(points.into())))
         }),
     }
 }
