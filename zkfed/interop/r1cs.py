@@ -75,7 +75,8 @@ def read_r1cs(path: str | Path, *, name: str = "r1cs") -> System:
         raise DecodeError(
             f"{path.name}: {len(sections[CONSTRAINTS])} bytes of constraints are no whole number of words"
         )
-    words = np.frombuffer(sections[CONSTRAINTS], dtype="<u4").astype(np.uint32, copy=False)
+    # Sections of odd sizes may stand before it.
+    words = np.require(np.frombuffer(sections[CONSTRAINTS], dtype="<u4"), requirements=["ALIGNED"])
     starts = _block_starts(path.name, words, 3 * rows)
     a, b, c = (_read_matrix(path.name, words, starts[side::3], (wires, curve)) for side in range(3))
     used = np.zeros(wires, dtype=bool)
@@ -144,7 +145,7 @@ def _block_starts(name: str, words: Words, count: int) -> IntVector:
 
     Each start depends on the one before, so this is the one loop that cannot be vectorised.
     """
-    view, at, starts = words.data, 0, array("q")
+    view, at, starts = words.astype(np.uint32, copy=False).data, 0, array("q")
     for _ in range(count):
         if at >= len(words):
             break

@@ -42,7 +42,9 @@ __all__ = [
     "write_verification_key",
 ]
 
-JSON_BYTES_MAX = 1 << 26
+PROOF_BYTES_MAX = 1 << 14
+KEY_BYTES_MAX = 1 << 22
+"""Of a key whose circuit is not given; enough for 20,000 public inputs."""
 NAMES = {BN254.name: "bn128", BLS12_381.name: "bls12381"}
 CURVE_OF = {"bn128": BN254, "bls12381": BLS12_381}
 UNKNOWN_CIRCUIT = bytes(32)
@@ -87,7 +89,7 @@ def read_verification_key(path: str | Path, layout: Layout | None = None) -> Ver
         StoreFault: The file cannot be read.
     """
     path = Path(path)
-    entry = _read(path, dict)
+    entry = _read(path, dict, KEY_BYTES_MAX if layout is None else PROOF_BYTES_MAX + 512 * layout.public_count)
     curve = _check_head(path.name, entry)
     ic = _member(path.name, entry, "IC", list)
     count = _member(path.name, entry, "nPublic", int)
@@ -134,7 +136,7 @@ def read_proof(path: str | Path, key: VerifyingKey) -> Proof:
     """
     _check_plain_groth16(key.layout)
     path = Path(path)
-    entry = _read(path, dict)
+    entry = _read(path, dict, PROOF_BYTES_MAX)
     if _check_head(path.name, entry) != key.layout.curve:
         raise DecodeError(f"{path.name}: a proof on another curve than {key.layout.curve.name}")
     a, c = (_point(key.backend, "G1", entry, (name, path.name)) for name in ("pi_a", "pi_c"))
@@ -165,7 +167,7 @@ def read_public(path: str | Path, key: VerifyingKey) -> Instance:
     layout, path = key.layout, Path(path)
     if not layout.is_plain:
         raise ValueError(f"{layout.name}: has a ctx; build its instance from what the verifier knows")
-    entry = _read(path, list)
+    entry = _read(path, list, PROOF_BYTES_MAX + 128 * layout.public_count)
     values = [_number(value, layout.curve.order, path.name) for value in entry]
     if len(values) != layout.public_count - 1:
         raise DecodeError(f"{path.name}: {len(values)} public inputs, expected {layout.public_count - 1}")
@@ -205,9 +207,9 @@ def _write(path: str | Path, value: Any) -> None:
     replace_file(Path(path), [json.dumps(value, indent=1).encode("ascii"), b"\n"])
 
 
-def _read(path: Path, kind: type) -> Any:
+def _read(path: Path, kind: type, limit: int) -> Any:
     try:
-        value = json.loads(read_file(path, JSON_BYTES_MAX), object_pairs_hook=_without_doubles)
+        value = json.loads(read_file(path, limit), object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError):
         raise DecodeError(f"{path.name}: not JSON, or a name stands twice") from None
     if type(value) is not kind:
