@@ -15,7 +15,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_USER PIP_RE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-small test test-all lint format bench native test-native lock clean
+.PHONY: help demo demo-small test test-all lint format bench bench-peers native test-native lock clean
 
 help:  ## this list
 	@echo "zkfed: collective learning that can be checked instead of trusted"
@@ -63,6 +63,9 @@ bench: $(STAMP)  ## measure what the README states, into build/bench.json
 	@mkdir -p $(BUILD)
 	$(PYTEST) benches --benchmark-only --benchmark-json=$(BUILD)/bench-raw.json
 	$(PY) -m benches.summary $(BUILD)/bench-raw.json $(BUILD)/bench.json
+
+bench-peers: native  ## beside gnark, snarkjs, arkworks, ...: 25 minutes; PEERS='--quick' 10, --help more
+	$(PY) -m benches.peers $(PEERS)
 
 native: $(STAMP)  ## the compiled core (rust/), if a Rust toolchain is here; about a minute
 	@if command -v cargo >/dev/null 2>&1; then \
