@@ -18,7 +18,7 @@ from tests.gadgets.gadget_circuits import secret
 from tests.witness_runner import Run
 from zkfed.algebra.curve import BLS12_381, BN254, Curve
 from zkfed.errors import UnsatisfiedConstraint
-from zkfed.gadgets.lookup import RangeTable, best_limb_bits, lookups_per_value
+from zkfed.gadgets.lookup import RangeTable, lookups_per_value
 from zkfed.r1cs.builder import Builder
 from zkfed.r1cs.system import System
 
@@ -106,11 +106,3 @@ def test_the_cost_of_a_value_is_the_stated_one(bits: int, limb_bits: int) -> Non
     system = circuit(bits, limb_bits)
     lookups = sum(label.size for label in system.labels if label.name == "table/lookups")
     assert lookups == lookups_per_value(bits, limb_bits)
-
-
-@given(st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 60)), min_size=1, max_size=4))
-def test_the_chosen_table_is_the_cheapest(ranges: list[tuple[int, int]]) -> None:
-    def rows(b: int) -> int:
-        return (1 << b) + sum(count * lookups_per_value(bits, b) for count, bits in ranges)
-
-    assert rows(best_limb_bits(ranges)) == min(rows(b) for b in range(2, 15))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from circuits.freeze import STATEMENTS
 from tests.gadgets.gadget_circuits import CIRCUITS, default, run, secret
 from tests.witness_runner import Run, free_wires, names_of
 from zkfed.algebra.curve import BLS12_381, BN254
@@ -79,7 +80,19 @@ def costs(name: str) -> dict[str, int]:
 
 def test_costs_are_the_recorded_ones() -> None:
     """A change here is a change of every circuit that uses the gadget: record it on purpose."""
-    assert {name: costs(name) for name in CIRCUITS} == json.loads(COSTS.read_text("utf-8"))
+    assert {name: costs(name) for name in CIRCUITS} == json.loads(COSTS.read_text("utf-8"))["gadgets"]
+
+
+@pytest.mark.parametrize("curve", ["bls12-381", "bn254"])
+def test_the_statements_weigh_what_is_recorded(curve: str) -> None:
+    """The first shape of each frozen statement, as `System.estimate` counts it before any key is made."""
+    recorded = json.loads(COSTS.read_text("utf-8"))["statements"]
+    assert {s.name for s in STATEMENTS} == set(recorded)
+    for statement in STATEMENTS:
+        e = statement.build(statement.shapes[0], curve).estimate("native", 1)
+        counts = {name: getattr(e, name) for name in ("constraints", "wires", "entries", "domain")}
+        weight = {part: list(found) for part, found in e.weight.items()}
+        assert recorded[statement.name] == {"shape": statement.shapes[0], **counts, "points by size class": weight}
 
 
 @pytest.mark.parametrize("name", CIRCUITS)

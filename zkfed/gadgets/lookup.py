@@ -20,21 +20,12 @@ from zkfed.errors import UnsatisfiedConstraint
 from zkfed.r1cs.builder import Builder, Values
 from zkfed.r1cs.linear import Linear, concatenate, constant
 
-__all__ = ["RangeTable", "best_limb_bits", "lookups_per_value"]
+__all__ = ["RangeTable", "lookups_per_value"]
 
 
 def lookups_per_value(bits: int, limb_bits: int) -> int:
     """Returns R(B) = ceil(B/b), plus 1 if b does not divide B."""
     return -(-bits // limb_bits) + (bits % limb_bits > 0)
-
-
-def best_limb_bits(ranges: list[tuple[int, int]]) -> int:
-    """Returns the b in [2, 14] with the fewest rows for (count, bits) ranges."""
-
-    def rows(b: int) -> int:
-        return (1 << b) + sum(count * lookups_per_value(bits, b) for count, bits in ranges)
-
-    return min(range(2, 15), key=rows)
 
 
 class RangeTable:
@@ -114,6 +105,7 @@ class RangeTable:
             return np.bincount(found, minlength=self.size).astype(object)
 
         self._multiplicities = self.builder.witness("table/multiplicities", (self.size,), hint, segment=self.segment)
+        self.builder.expect(self._multiplicities, (0, everything.size))
 
     def _refuse(self, at: int, sizes: list[int], numbers: Ints) -> None:
         offsets = np.cumsum([0, *sizes])

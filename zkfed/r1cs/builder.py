@@ -27,10 +27,10 @@ from zkfed.algebra.curve import BLS12_381, Curve
 from zkfed.algebra.field import Ints
 from zkfed.r1cs.linear import ONE, Linear, row_sums
 from zkfed.r1cs.system import CONTEXT, Input, Label, LinkSpec, Segment, SparseMatrix, Step, System
+from zkfed.r1cs.wires import Bounds, WireTable
 
 __all__ = ["Bounds", "Builder", "Values"]
 
-Bounds = tuple[int, int] | None
 Hint = Callable[["Values"], Any]
 
 
@@ -62,44 +62,13 @@ class _Segment:
     wires: list[npt.NDArray[np.int64]]
 
 
-class _WireTable:
-    """What the builder knows of each wire, as columns that grow by doubling."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.low = np.zeros(1024, dtype=object)
-        self.high = np.zeros(1024, dtype=object)
-        self.is_bounded = np.zeros(1024, dtype=bool)
-        self.claim = np.full(1024, -1, np.int64)  # which witness tensor claims unproven bounds
-        self.fixed_at = np.full(1024, np.iinfo(np.int64).max)  # stage whose challenge comes after it
-
-    def extend(self, size: int, bounds: Bounds) -> slice:
-        span = slice(self.count, self.count + size)
-        while span.stop > len(self.low):
-            for name, fill in (
-                ("low", 0),
-                ("high", 0),
-                ("is_bounded", False),
-                ("claim", -1),
-                ("fixed_at", None),
-            ):
-                old = getattr(self, name)
-                new = np.full(2 * len(old), np.iinfo(np.int64).max if fill is None else fill, dtype=old.dtype)
-                new[: len(old)] = old
-                setattr(self, name, new)
-        self.count = span.stop
-        if bounds is not None:
-            self.low[span], self.high[span], self.is_bounded[span] = bounds[0], bounds[1], True
-        return span
-
-
 class Builder:
     """Collects wires, constraints and the witness program of one circuit; see the module."""
 
     def __init__(self, name: str, *, version: int = 1, curve: Curve = BLS12_381) -> None:
         self.name, self.version, self.curve = name, version, curve
         self.stage = 0
-        self._table = _WireTable()
+        self._table = WireTable()
         self._table.extend(1, (1, 1))
         self._table.fixed_at[ONE] = -1
         self._claims: list[str] = []
@@ -247,6 +216,10 @@ class Builder:
             raise ValueError(f"{self.name}: wire {wire} is not committed before the challenge of stage {self.stage}")
         return linear
 
+    def expect(self, linear: Linear, bounds: tuple[int, int]) -> None:
+        """Says how large single wires will be, for `System.estimate` alone: no check relies on it."""
+        self._table.expect(linear.wires, bounds)
+
     def owe(self, key: object, what: str) -> None:
         """Records that `what` is used before its proof; `finish` refuses until `settle(key)`."""
         self._owed[key] = what
@@ -307,9 +280,7 @@ class Builder:
     def _set_bounds(self, wires: Linear, bounds: Bounds) -> None:
         # Exact, not a claim: the wires' own row fixes them to a bounded integer.
         if bounds is not None:
-            table = self._table
-            table.low[wires.wires], table.high[wires.wires] = bounds
-            table.is_bounded[wires.wires] = True
+            self._table.set_bounds(wires.wires, bounds)
 
     # -- the end -------------------------------------------------------------------------
 
@@ -345,6 +316,7 @@ class Builder:
             self.name, self.version, self.curve, inputs, segments,
             tuple(s.link for s in self._segments if s.link), self._table.count,
             matrices[0], matrices[1], matrices[2], tuple(labels), tuple(self._steps), final_of,
+            self._table.magnitudes[np.argsort(final_of)],
         )  # fmt: skip
         self._refuse_zero_columns(system)
         return system

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from zkfed.algebra.field import Ints
 from zkfed.encoding import Reader, Writer, digest
 from zkfed.errors import DecodeError, LimitExceeded, ProofInvalid, UnsatisfiedConstraint, excerpt
 from zkfed.r1cs.linear import row_sums
+
+if TYPE_CHECKING:
+    from zkfed.r1cs.estimate import Estimate
 
 __all__ = ["CONTEXT", "Input", "Label", "Layout", "LinkSpec", "Segment", "SparseMatrix", "System"]
 
@@ -242,7 +245,12 @@ Step = tuple[int, npt.NDArray[np.int64], Callable[[Any], Any]]
 
 @dataclass(frozen=True)
 class System:
-    """A finished circuit. Built by `Builder.finish`; see the module."""
+    """A finished circuit. Built by `Builder.finish`; see the module.
+
+    Attributes:
+        magnitudes: Bits of the largest absolute value of each wire, for `estimate` alone; any
+            scalar if it is None. The digest does not depend on it.
+    """
 
     name: str
     version: int
@@ -257,10 +265,16 @@ class System:
     labels: tuple[Label, ...]
     steps: tuple[Step, ...] = field(repr=False)
     final_of: npt.NDArray[np.int64] = field(repr=False)
+    magnitudes: npt.NDArray[np.uint8] | None = field(default=None, repr=False)
 
     @property
     def constraint_count(self) -> int:
         return len(self.a.indptr) - 1
+
+    @property
+    def domain_size(self) -> int:
+        """The smallest power of two that is at least 2 and holds all constraints."""
+        return 1 << max(self.constraint_count - 1, 1).bit_length()
 
     @property
     def private_start(self) -> int:
@@ -300,6 +314,22 @@ class System:
             w.bytes(m.indptr.astype(">u8").tobytes()).bytes(m.columns.astype(">u8").tobytes())
             w.bytes(b"".join(v.to_bytes(32, "big") for v in m.coefficients.tolist()))
         return digest("zkfed/v1/circuit-digest", w.finish())
+
+    def estimate(self, backend: str | None = None, threads: int | None = None) -> Estimate:
+        """Predicts what keys and proofs of this circuit cost, before any key is made.
+
+        Counts are exact; times and memory are a model's, fitted on one machine (costs.py).
+
+        Args:
+            backend: Its name; the one that `use` would choose if it is None.
+            threads: As many as this process may use if it is None.
+
+        Raises:
+            ValueError: There are no measured costs of that backend on this curve, or no thread.
+        """
+        from zkfed.r1cs.estimate import estimate
+
+        return estimate(self, backend, threads)
 
     def evaluate(self, z: Ints) -> tuple[Ints, Ints, Ints]:
         """Returns (A z, B z, C z) modulo r for an assignment in final order."""

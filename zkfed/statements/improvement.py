@@ -27,9 +27,9 @@ from zkfed.encoding import digest
 from zkfed.errors import DecodeError, ProofInvalid, UnsatisfiedConstraint
 from zkfed.fixedpoint import quantise_features, quantise_targets
 from zkfed.gadgets.compare import at_most
-from zkfed.gadgets.lookup import best_limb_bits
 from zkfed.gadgets.loss import declare_forms
 from zkfed.gadgets.product import public_product, sketch
+from zkfed.gadgets.strategy import best_limb_bits
 from zkfed.groth16.proof import Instance
 from zkfed.policy import FEATURE_LIMIT, SHARE_SCALE, UPDATE_BITS, LinearModel
 from zkfed.r1cs.builder import Builder

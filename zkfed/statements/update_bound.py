@@ -17,8 +17,9 @@ from zkfed.algebra.curve import CURVES
 from zkfed.algebra.field import Ints
 from zkfed.fixedpoint import LANE_BITS, LANES
 from zkfed.gadgets.compare import at_most
-from zkfed.gadgets.lookup import RangeTable, best_limb_bits
+from zkfed.gadgets.lookup import RangeTable
 from zkfed.gadgets.loss import squared_norm
+from zkfed.gadgets.strategy import best_limb_bits
 from zkfed.policy import NOISE_BITS, UPDATE_BITS
 from zkfed.r1cs.builder import Builder, Values
 from zkfed.r1cs.linear import Linear
