@@ -2,6 +2,11 @@
 
 A circuit that circom compiled is proven here, and what is proven here snarkjs verifies:
 
+    from zkfed.groth16.prove import Prover
+    from zkfed.groth16.setup import development_keys
+    from zkfed.groth16.verify import verify
+    from zkfed.interop import *
+
     system = read_r1cs("dot.r1cs")
     prover = Prover(development_keys(system), system)
     z = read_wtns("dot.wtns", system)
