@@ -6,9 +6,12 @@ a process without zkfed_native too: then there is nothing to show.
 
 from __future__ import annotations
 
+import gc
+import mmap
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from zkfed.algebra.curve import BLS12_381, BN254, Curve
 from zkfed.algebra.field import to_limbs
 from zkfed.algebra.native import NativeBackend
 from zkfed.errors import DecodeError
+from zkfed.files import map_file
 
 native = pytest.importorskip("zkfed_native", reason="not built here: `make native`")
 
@@ -103,3 +107,61 @@ def test_ctrl_c_ends_a_long_sum_and_the_next_one_works() -> None:
         backend.msm(points, scalars)
     timer.join()
     assert len(backend.msm(few, scalars[: len(few)])) == 1
+
+
+@pytest.mark.parametrize("curve", [BLS12_381, BN254], ids=lambda c: c.name)
+@pytest.mark.parametrize("group", ["G1", "G2"])
+def test_points_in_a_mapped_file_are_as_good_as_others(curve: Curve, group: str, tmp_path: Path) -> None:
+    backend, n = NativeBackend(curve, threads=2), 1100
+    scalars = random_limbs(curve, n)
+    owned = backend.generator(group, scalars)
+    (tmp_path / "points").write_bytes(bytes(64) + backend.encode_affine(owned))
+    lent = backend.decode_affine(group, map_file(tmp_path / "points", 1 << 20)[64:], n)
+    (tmp_path / "points").unlink()
+    gc.collect()
+    index = np.array([3, -1, 0, 3])
+    for left, right in (
+        (lent, owned),
+        (backend.add(lent, owned), backend.add(owned, lent)),
+        (backend.negate(lent), backend.negate(owned)),
+        (backend.take(lent, index), backend.take(owned, index)),
+        (backend.concat(group, [lent, owned, lent]), backend.concat(group, [owned] * 3)),
+        (backend.msm(lent, scalars), backend.msm(owned, scalars)),
+        (backend.scale(lent, scalars), backend.scale(owned, scalars)),
+    ):
+        assert len(left) == len(right)
+        assert backend.is_equal(left, right).all()
+        assert backend.encode(left) == backend.encode(right)
+        assert backend.encode_affine(left) == backend.encode_affine(right)
+    assert not backend.is_identity(lent).any()
+
+
+def test_read_only_memory_is_kept_and_other_memory_is_copied(tmp_path: Path) -> None:
+    backend = NativeBackend(BN254)
+    data = backend.encode_affine(backend.generator("G1", to_limbs([1, 2, 3])))
+    (tmp_path / "points").write_bytes(data)
+    with (tmp_path / "points").open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    points = backend.decode_affine("G1", memoryview(mapped), 3)
+    with pytest.raises(BufferError):  # the points are in there
+        mapped.close()
+    del points
+    mapped.close()
+    writable = bytearray(data)
+    points = backend.decode_affine("G1", memoryview(writable), 3)
+    writable[:] = bytes(len(data))
+    assert backend.encode_affine(points) == data
+    with pytest.raises(ValueError, match="contiguous"):
+        backend.decode_affine("G1", memoryview(data + data)[::2], 3)
+
+
+def test_ctrl_c_ends_a_long_check() -> None:
+    backend = NativeBackend(BLS12_381, threads=1)
+    few = backend.generator("G2", random_limbs(BLS12_381, 1 << 12))
+    data = backend.encode_affine(backend.concat("G2", [few] * 64))
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        backend.decode_affine("G2", data, 1 << 18)
+    timer.join()
+    assert len(backend.decode_affine("G2", data[: 192 << 10], 1 << 10)) == 1 << 10

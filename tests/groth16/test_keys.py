@@ -20,7 +20,6 @@ from tests.groth16.samples import CASES, Case, improvement, noise, point, s0, ti
 from zkfed.algebra.backend import Backend, Points, use
 from zkfed.algebra.curve import BLS12_381, BN254
 from zkfed.algebra.field import to_limbs
-from zkfed.algebra.points import encode_identity
 from zkfed.algebra.reference import ReferenceBackend
 from zkfed.encoding import Writer
 from zkfed.errors import DecodeError, KeyRefused, LimitExceeded, StoreFault
@@ -77,6 +76,10 @@ def test_a_file_above_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.
         VerifyingKey.load(path)
 
 
+# A message that is no verifying key is badly encoded; a file that is no proving key is refused as a key.
+REFUSAL = DecodeError, KeyRefused
+
+
 def encodings() -> list[tuple[Callable[[bytes], object], bytes]]:
     return [(VerifyingKey.decode, s0().vk.encode()), (ProvingKey.decode, s0().key.encode())]
 
@@ -86,7 +89,7 @@ def encodings() -> list[tuple[Callable[[bytes], object], bytes]]:
 @given(data=st.data())
 def test_every_truncated_key_is_refused(which: int, data: st.DataObject) -> None:
     decode, whole = encodings()[which]
-    with pytest.raises((DecodeError, KeyRefused)):
+    with pytest.raises(REFUSAL[which]):
         decode(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
 
@@ -94,7 +97,7 @@ def test_every_truncated_key_is_refused(which: int, data: st.DataObject) -> None
 @pytest.mark.parametrize("tail", [b"\0", b"\0\0\0\0", b"more"])
 def test_every_extended_key_is_refused(which: int, tail: bytes) -> None:
     decode, whole = encodings()[which]
-    with pytest.raises(DecodeError):
+    with pytest.raises(REFUSAL[which]):
         decode(whole + tail)
 
 
@@ -102,7 +105,7 @@ def test_every_extended_key_is_refused(which: int, tail: bytes) -> None:
 @settings(max_examples=80)
 @given(data=st.data())
 def test_a_flipped_bit_is_refused_or_gives_another_canonical_key(which: int, data: st.DataObject) -> None:
-    """A bit of y's sign, of a name or of a digest gives another key; nothing else decodes."""
+    """A bit of y's sign, of a name, a digest or a wire number gives another key; nothing else decodes."""
     decode, whole = encodings()[which]
     at, bit = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 7))
     changed = bytearray(whole)
@@ -118,10 +121,10 @@ def test_a_flipped_bit_is_refused_or_gives_another_canonical_key(which: int, dat
 
 
 @pytest.mark.parametrize("bad", [None, "text", 10**12, bytearray(8), b""])
-@pytest.mark.parametrize("decode", [VerifyingKey.decode, ProvingKey.decode])
-def test_other_things_than_keys_are_refused(decode: Callable[[Any], object], bad: Any) -> None:
-    with pytest.raises(DecodeError):
-        decode(bad)
+@pytest.mark.parametrize("which", [0, 1], ids=["verifying", "proving"])
+def test_other_things_than_keys_are_refused(which: int, bad: Any) -> None:
+    with pytest.raises(REFUSAL[which]):
+        encodings()[which][0](bad)
 
 
 def test_declared_sizes_are_checked_before_anything_is_allocated() -> None:
@@ -129,16 +132,13 @@ def test_declared_sizes_are_checked_before_anything_is_allocated() -> None:
     data = Writer("zkfed/v1/verifying-key").bytes(layout.encode()).text(DEVELOPMENT).finish()
     with pytest.raises(LimitExceeded):
         VerifyingKey.decode(data + (1 << 31).to_bytes(4, "big"))
-    proving = Writer("zkfed/v1/proving-key").bytes(s0().vk.encode()).finish()
-    with pytest.raises(LimitExceeded):
-        ProvingKey.decode(proving + (1 << 31).to_bytes(4, "big"))
 
 
 def test_wire_numbers_must_ascend_and_be_in_the_circuit() -> None:
     case = s0()
     swapped = case.key.a_wires.copy()
     swapped[[0, 1]] = swapped[[1, 0]]
-    with pytest.raises(DecodeError, match="do not ascend"):
+    with pytest.raises(KeyRefused, match="do not ascend"):
         ProvingKey.decode(replace(case.key, a_wires=swapped).encode())
     far = case.key.b_wires.copy()
     far[-1] = case.system.wire_count
@@ -305,7 +305,7 @@ def test_a_basis_with_the_identity_is_refused(segment: int, wire: int) -> None:
     key = replace(case.key, bases=_with(case.key.bases, segment, changed))
     with pytest.raises(KeyRefused, match="mask at the identity"):
         Prover(key, case.system)
-    assert encode_identity(BLS12_381, "G1") in key.encode()
+    assert bytes(96) in key.encode()
     with pytest.raises(KeyRefused):
         ProvingKey.decode(key.encode())
 
@@ -316,7 +316,7 @@ def test_a_basis_that_lacks_a_point_is_refused() -> None:
     key = replace(case.key, bases=_with(case.key.bases, 1, short))
     with pytest.raises(KeyRefused):
         Prover(key, case.system)
-    with pytest.raises(DecodeError):
+    with pytest.raises(KeyRefused, match="the header announces"):
         ProvingKey.decode(key.encode())
 
 

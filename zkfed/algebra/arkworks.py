@@ -18,7 +18,14 @@ from zkfed.algebra.backend import Group, Points
 from zkfed.algebra.curve import BLS12_381, Curve
 from zkfed.algebra.field import Limbs, check_limbs, from_limbs, to_limbs
 from zkfed.algebra.hash_to_curve import check_domain
-from zkfed.algebra.points import check_pairing_input, check_same_group, parse_point, split_points
+from zkfed.algebra.points import (
+    check_pairing_input,
+    check_same_group,
+    encode_affine,
+    parse_affine,
+    parse_point,
+    split_points,
+)
 from zkfed.algebra.polynomial import coset_quotient
 from zkfed.errors import DecodeError
 
@@ -69,6 +76,24 @@ class ArkworksBackend:
 
     def encode(self, points: Points) -> bytes:
         return b"".join([p.to_compressed_bytes() for p in points.raw])
+
+    def decode_affine(self, group: Group, data: bytes | memoryview, count: int) -> Points:
+        kind, size, out = _point_type(group), BLS12_381.coordinate_bytes, []
+        for point in parse_affine(BLS12_381, group, data, count):
+            try:
+                out.append(kind.from_xy_bytes_le(b"".join([c.to_bytes(size, "little") for c in point])))
+            except ValueError:
+                raise DecodeError(f"a {group} point is off the curve or outside the subgroup") from None
+        return Points(group, out)
+
+    def encode_affine(self, points: Points) -> bytes:
+        size, identity = BLS12_381.coordinate_bytes, _point_type(points.group).identity()
+        every = []
+        for point in points.raw:
+            # The wheel marks the identity by a flag.
+            data = bytes(2 * BLS12_381.point_bytes(points.group)) if point == identity else point.to_xy_bytes_le()
+            every += [int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)]
+        return encode_affine(BLS12_381, every)
 
     def generator(self, group: Group, scalars: Limbs) -> Points:
         check_limbs(scalars, BLS12_381.order)

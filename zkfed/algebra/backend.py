@@ -3,7 +3,7 @@
 A backend owns the representation of points. Scalars cross the seam as limbs (field.py), so
 a compiled core needs no call and no Python object per element. Every method is a pure
 function. Points that a backend hands out are on the curve and in the r-torsion; `decode`
-is the only door from bytes and checks both.
+and `decode_affine` are the only doors from bytes and check both.
 
     reference   py_ecc and Python integers, both curves, slow: the oracle and the fallback
     arkworks    the PyPI wheel py-arkworks-bls12381, BLS12-381
@@ -75,6 +75,20 @@ class Backend(Protocol):
 
     def encode(self, points: Points) -> bytes:
         """Returns the canonical compressed encodings, concatenated."""
+        ...
+
+    def decode_affine(self, group: Group, data: bytes | memoryview, count: int) -> Points:
+        """Takes `count` uncompressed points, as `encode_affine` writes them; refuses the identity.
+
+        The native backend does not copy points in read-only memory: it keeps the memory.
+
+        Raises:
+            DecodeError: As `decode`.
+        """
+        ...
+
+    def encode_affine(self, points: Points) -> bytes:
+        """Returns x | y of each point (points.py); faster to decode, for files that stay here."""
         ...
 
     def generator(self, group: Group, scalars: Limbs) -> Points:

@@ -62,6 +62,16 @@ class NativeBackend:
             raise DecodeError(str(error)) from None
         return Points(group, raw)
 
+    def decode_affine(self, group: Group, data: bytes | memoryview, count: int) -> Points:
+        try:
+            raw = self._module.decode_affine(self._curve.name, group, data, count, self._threads)
+        except self._module.DecodeRefused as error:
+            raise DecodeError(str(error)) from None
+        return Points(group, raw)
+
+    def encode_affine(self, points: Points) -> bytes:
+        return bytes(points.raw.encode_affine())
+
     def encode(self, points: Points) -> bytes:
         return bytes(points.raw.encode(self._threads))
 

@@ -7,11 +7,16 @@ the larger one has y > (q - 1) / 2, for G2 compared by y.c1 and, where that is 0
                 draft-irtf-cfrg-pairing-friendly-curves-11, appendix C (the ZCash format)
     BN254       2 bits: 10 the smaller root, 11 the larger root, 01 infinity, 00 uncompressed
                 the format of gnark-crypto; arkworks and the Solana system calls use another
+
+Uncompressed points are for files that stay on one machine, where a square root for each point
+takes too long: x | y, for G2 c0 before c1; a coefficient c is c R mod q, little-endian, in as
+many bytes as in a compressed point, R = 2^(8 bytes). On the native backend that is the memory
+of a point. (0, 0) is the identity, which is refused here too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from zkfed.algebra.backend import Group, Points
@@ -22,9 +27,11 @@ __all__ = [
     "Coordinate",
     "check_pairing_input",
     "check_same_group",
+    "encode_affine",
     "encode_identity",
     "encode_point",
     "is_larger_root",
+    "parse_affine",
     "parse_point",
     "split_points",
 ]
@@ -96,6 +103,33 @@ def encode_identity(curve: Curve, group: Group) -> bytes:
     """Returns the encoding of the identity, which `decode` refuses."""
     flags = _FLAGS[curve.name]
     return bytes([flags.infinity << (8 - flags.bits)]) + bytes(curve.point_bytes(group) - 1)
+
+
+def parse_affine(curve: Curve, group: Group, data: bytes | memoryview, count: int) -> Iterator[Coordinate]:
+    """Yields x | y of `count` uncompressed points; says nothing about the curve equation.
+
+    Raises:
+        DecodeError: A wrong length, a coordinate that is not canonical, or the identity.
+    """
+    size, q = curve.coordinate_bytes, curve.base_modulus
+    point_size = 2 * curve.point_bytes(group)
+    if len(data) != count * point_size:
+        raise DecodeError(f"{len(data)} bytes for {count} affine {group} points, expected {count * point_size}")
+    inverse = pow(1 << 8 * size, -1, q)
+    for start in range(0, len(data), point_size):
+        parts = range(start, start + point_size, size)
+        raw = [int.from_bytes(data[i : i + size], "little") for i in parts]
+        if any(c >= q for c in raw):
+            raise DecodeError(f"a coordinate of a {group} point is not below q")
+        if not any(raw):
+            raise DecodeError(f"a {group} point is the identity")
+        yield tuple(c * inverse % q for c in raw)
+
+
+def encode_affine(curve: Curve, coefficients: Iterable[int]) -> bytes:
+    """Returns the uncompressed encoding of x | y, all 0 for the identity."""
+    size, q = curve.coordinate_bytes, curve.base_modulus
+    return b"".join([((c << 8 * size) % q).to_bytes(size, "little") for c in coefficients])
 
 
 def is_larger_root(curve: Curve, y: Coordinate) -> bool:

@@ -30,8 +30,11 @@ from zkfed.algebra.hash_to_curve import check_domain, hash_to_two_points
 from zkfed.algebra.points import (
     check_pairing_input,
     check_same_group,
+    encode_affine,
     encode_identity,
     encode_point,
+    is_larger_root,
+    parse_affine,
     parse_point,
     split_points,
 )
@@ -69,18 +72,37 @@ class ReferenceBackend:
         return {"G1": FirstGroup(self._curve, self._ecc), "G2": SecondGroup(self._curve, self._ecc)}
 
     def decode(self, group: Group, data: bytes, count: int) -> Points:
-        law, out = self._groups[group], []
+        law = self._groups[group]
+        out: list[Point] = []
         for encoded in split_points(self._curve, group, data, count):
             x, larger = parse_point(self._curve, group, encoded)
             point = law.lift(x, larger=larger)
             if point is None:
                 raise DecodeError(f"a {group} point is off the curve")
             out.append(point)
+        return self._checked(group, out)
+
+    def _checked(self, group: Group, points: list[Point]) -> Points:
         # G1 of BN254 has prime order: every point of the curve is in it.
         is_whole_curve = self._curve == BN254 and group == "G1"
-        if not is_whole_curve and any(p is not None for p in law.multiply(out, [self._curve.order] * len(out))):
+        law, order = self._groups[group], self._curve.order
+        if not is_whole_curve and any(p is not None for p in law.multiply(points, [order] * len(points))):
             raise DecodeError(f"a {group} point is outside the subgroup")
-        return Points(group, out)
+        return Points(group, points)
+
+    def decode_affine(self, group: Group, data: bytes | memoryview, count: int) -> Points:
+        law = self._groups[group]
+        out: list[Point] = []
+        for point in parse_affine(self._curve, group, data, count):
+            x, y = point[: len(point) // 2], point[len(point) // 2 :]
+            if law.lift(x, larger=is_larger_root(self._curve, y)) != point:
+                raise DecodeError(f"a {group} point is off the curve")
+            out.append(point)
+        return self._checked(group, out)
+
+    def encode_affine(self, points: Points) -> bytes:
+        zero = (0,) * (2 if points.group == "G1" else 4)
+        return b"".join([encode_affine(self._curve, p or zero) for p in points.raw])
 
     def encode(self, points: Points) -> bytes:
         return b"".join([self._encode(points.group, p) for p in points.raw])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkfed.algebra.backend import Backend, Points, use
-from zkfed.encoding import Reader, Writer, digest
-from zkfed.errors import DecodeError, KeyRefused, LimitExceeded, StoreFault
+from zkfed.algebra.backend import Backend, Group, Points, use
+from zkfed.algebra.curve import Curve
+from zkfed.encoding import Reader, Writer, digest, item
+from zkfed.errors import DecodeError, KeyRefused, LimitExceeded
+from zkfed.files import map_file, replace_file
 from zkfed.r1cs.system import Layout
 
 __all__ = ["DEVELOPMENT", "ProvingKey", "VerifyingKey", "refuse"]
@@ -20,6 +23,11 @@ __all__ = ["DEVELOPMENT", "ProvingKey", "VerifyingKey", "refuse"]
 DEVELOPMENT = "development"
 """The origin of a key whose trapdoors one process has known."""
 KEY_BYTES_MAX = 1 << 32
+_TAG = "zkfed/v2/proving-key"
+_HEADER_BYTES_MAX = 1 << 28
+_POINTS_MAX = 1 << 28
+"""The largest domain of BN254, the curve with the smaller one."""
+_ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -81,13 +89,12 @@ class VerifyingKey:
             raise KeyRefused(f"a key on {layout.curve.name} for a backend on {backend.curve.name}")
         origin = r.text(limit=64)
         g1, g2 = layout.curve.point_bytes("G1"), layout.curve.point_bytes("G2")
-        counts = ("G1", 1), ("G2", 1), ("G2", 1), ("G1", layout.public_count), ("G2", len(layout.unlinked)), (
-            "G2", 2 * len(layout.links),
-        )  # fmt: skip
+        counts: list[tuple[Group, int]] = [("G1", 1), ("G2", 1), ("G2", 1), ("G1", layout.public_count)]
+        counts += [("G2", len(layout.unlinked)), ("G2", 2 * len(layout.links))]
         points = []
         for group, count in counts:
             raw = r.bytes(exact=count * (g1 if group == "G1" else g2))
-            points.append(_decode_or_refuse(backend, group, raw, count))
+            points.append(_decode_or_refuse(backend.decode, group, raw, count))
         r.finish()
         alpha, beta, delta, ic, sigma, kappa = points
         key = cls(layout, origin, alpha, beta, delta, ic, sigma, kappa, backend)
@@ -95,13 +102,18 @@ class VerifyingKey:
         return key
 
     def save(self, path: Path) -> None:
-        """Writes the key to a file, atomically; raises KeyRefused rather than export a bad one."""
-        _write(path, self.checked.encode())
+        """Writes the key to a file, whole or not at all; raises KeyRefused rather than export a bad one."""
+        replace_file(path, [self.checked.encode()])
 
     @classmethod
     def load(cls, path: Path, backend: Backend | None = None) -> VerifyingKey:
-        """Reads a key from a file; raises as `decode`."""
-        return cls.decode(_read(path), backend)
+        """Reads a key from a file; raises as `decode`, but KeyRefused for every file that is no key."""
+        try:
+            return cls.decode(bytes(map_file(path, KEY_BYTES_MAX)), backend)
+        except LimitExceeded:
+            raise
+        except DecodeError as error:
+            raise KeyRefused(f"{path.name}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -139,57 +151,91 @@ class ProvingKey:
         singles = [self.beta_g1, self.delta_g1, self.a, self.b1, self.b2, self.k, self.h]
         return [*singles, *self.bases, *self.pok, *self.link]
 
-    def encode(self) -> bytes:
-        """Returns the canonical bytes."""
-        w = Writer("zkfed/v1/proving-key").bytes(self.verifying.encode())
-        w.bytes(self.a_wires.astype(">u4").tobytes()).bytes(self.b_wires.astype(">u4").tobytes())
+    def _pieces(self) -> Iterator[bytes]:
+        w = Writer(_TAG).u64(len(self.k)).u64(len(self.h)).bytes(self.verifying.encode())
+        header = item(w.bytes(_encode_wires(self.a_wires)).bytes(_encode_wires(self.b_wires)).finish())
+        yield from (header, bytes(-len(header) % _ALIGNMENT))
         for points in self._parts():
-            w.bytes(self.verifying.backend.encode(points))
-        return w.finish()
+            section = self.verifying.backend.encode_affine(points)
+            yield from (section, bytes(-len(section) % _ALIGNMENT))
+
+    def encode(self) -> bytes:
+        """Returns the canonical bytes: a header and sections, each padded to 64 bytes with 0.
+
+        header      item(tag | number of k | number of h | verifying key | a_wires | b_wires)
+        sections    beta_g1, delta_g1, a, b1, b2, k, h, bases, pok, link: `Backend.encode_affine`
+        """
+        return b"".join(self._pieces())
 
     @classmethod
-    def decode(cls, data: bytes, backend: Backend | None = None) -> ProvingKey:
+    def decode(cls, data: bytes | memoryview, backend: Backend | None = None) -> ProvingKey:
         """Reads a proving key; the equations between its points are checked by `Prover`.
 
+        Sizes are checked before points, and every point is checked: canonical, on the curve, in
+        the r-torsion, not the identity. The native backend does not copy points in read-only
+        memory.
+
         Raises:
-            DecodeError: Not the canonical encoding of one.
-            KeyRefused: Its verifying key is refused, or its parts do not fit together.
+            LimitExceeded: It is larger than a key may be, or announces more points.
+            KeyRefused: Not the canonical encoding of a key, such as one that was cut off; its
+                verifying key is refused; or its parts do not fit together.
         """
-        r = Reader(data, "zkfed/v1/proving-key", limit=KEY_BYTES_MAX)
+        if not isinstance(data, bytes | memoryview):
+            raise KeyRefused(f"proving key: expected bytes, got {type(data).__name__}")
+        try:
+            return cls._decode(memoryview(data).cast("B"), backend)
+        except LimitExceeded:
+            raise
+        except DecodeError as error:
+            raise KeyRefused(f"proving key: {error}") from None
+
+    @classmethod
+    def _decode(cls, data: memoryview, backend: Backend | None) -> ProvingKey:
+        if len(data) > KEY_BYTES_MAX:
+            raise LimitExceeded(f"{len(data)} bytes, at most {KEY_BYTES_MAX} are accepted")
+        start = 4 + int.from_bytes(data[:4], "big")
+        if start - 4 > _HEADER_BYTES_MAX:
+            raise LimitExceeded(f"a header of {start - 4} bytes, at most {_HEADER_BYTES_MAX} are accepted")
+        if start > len(data):
+            raise DecodeError(f"a header of {start - 4} bytes, {len(data)} bytes in all")
+        r = Reader(bytes(data[4:start]), _TAG, limit=_HEADER_BYTES_MAX)
+        k_count, h_count = r.u64(_POINTS_MAX), r.u64(_POINTS_MAX)
+        if h_count & (h_count - 1):
+            raise DecodeError(f"a domain of {h_count} points is no power of two")
         verifying = VerifyingKey.decode(r.bytes(limit=1 << 26), backend)
         backend, layout = verifying.backend, verifying.layout
         a_wires, b_wires = _decode_wires(r), _decode_wires(r)
-        groups: list[Any] = ["G1", "G1", "G1", "G1", "G2", "G1", "G1"]
-        groups += ["G1"] * (len(layout.segments) + len(layout.unlinked) + len(layout.links))
-        sizes = [s.stop - s.start for s in layout.segments]
-        expected: list[int | None] = [1, 1, len(a_wires), len(b_wires), len(b_wires), None, None, *sizes]
-        expected += [s.stop - s.start for s in layout.unlinked]
-        by_name = {s.name: s.stop - s.start for s in layout.segments}
-        expected += [by_name[link.segment] + 1 for link in layout.links]
-        parts = []
-        for group, count in zip(groups, expected, strict=True):
-            size = layout.curve.point_bytes(group)
-            raw = r.bytes() if count is None else r.bytes(exact=count * size)
-            if len(raw) % size:
-                raise DecodeError(f"proving key: {len(raw)} bytes are no whole number of points")
-            parts.append(_decode_or_refuse(backend, group, raw, len(raw) // size))
         r.finish()
-        if len(parts[6]) & (len(parts[6]) - 1):
-            raise KeyRefused(f"proving key: a domain of {len(parts[6])} points is no power of two")
+        sizes = {s.name: s.stop - s.start for s in layout.segments}
+        counts = [1, 1, len(a_wires), len(b_wires), len(b_wires), k_count, h_count, *sizes.values()]
+        counts += [sizes[s.name] for s in layout.unlinked] + [sizes[link.segment] + 1 for link in layout.links]
+        shape: list[tuple[Group, int]] = [("G2" if i == 4 else "G1", count) for i, count in enumerate(counts)]
+        parts = [
+            _decode_or_refuse(backend.decode_affine, group, section, count)
+            for (group, count), section in zip(shape, _sections(layout.curve, data, start, shape), strict=True)
+        ]
         n, u = 7 + len(sizes), len(layout.unlinked)
         b1, b2, k, h = parts[3:7]
         bases, pok, link = tuple(parts[7:n]), tuple(parts[n : n + u]), tuple(parts[n + u :])
         return cls(verifying, parts[0], parts[1], a_wires, parts[2], b_wires, b1, b2, k, h, bases, pok, link)
 
     def save(self, path: Path) -> None:
-        """Writes the key to a file, atomically; raises KeyRefused rather than export a bad one."""
+        """Writes the key to a file, whole or not at all; raises KeyRefused rather than export a bad one."""
         refuse(self.verifying)
-        _write(path, self.encode())
+        replace_file(path, self._pieces())
 
     @classmethod
     def load(cls, path: Path, backend: Backend | None = None) -> ProvingKey:
-        """Reads a key from a file; raises as `decode`."""
-        return cls.decode(_read(path), backend)
+        """Opens a key file, checked once; raises as `decode`, and StoreFault for the disk's faults.
+
+        The native backend maps the file into memory and leaves the points there. The file is
+        replaced by `save` and never rewritten, so a key that is open stays what was checked. Keep
+        the file where only its user can write: who changes it while it is mapped changes points
+        that were checked. The prover's check of its own proofs still stands between a wrong
+        proof and the world, but its check of the bases, which zero-knowledge rests on, is over.
+        Where others can write, decode a copy: `ProvingKey.decode(path.read_bytes())`.
+        """
+        return cls.decode(map_file(path, KEY_BYTES_MAX), backend)
 
 
 def refuse(key: VerifyingKey) -> None:
@@ -224,40 +270,41 @@ def refuse(key: VerifyingKey) -> None:
         known[plain[i * size : (i + 1) * size]] = name
 
 
-def _decode_or_refuse(backend: Backend, group: Any, raw: bytes, count: int) -> Points:
+def _decode_or_refuse(
+    decode: Callable[[Group, Any, int], Points], group: Group, raw: bytes | memoryview, count: int
+) -> Points:
     try:
-        return backend.decode(group, raw, count)
-    except LimitExceeded:
-        raise
+        return decode(group, raw, count)
     except DecodeError as error:
         # A key with the identity or a point outside the subgroup is refused as a key.
         raise KeyRefused(f"key: {error}") from None
 
 
+def _sections(curve: Curve, data: memoryview, start: int, shape: Sequence[tuple[Group, int]]) -> list[memoryview]:
+    """Returns the bytes of each section; there are exactly those, and padding of 0."""
+    sections, gaps, stop = [], [], start
+    for group, count in shape:
+        begin = stop + -stop % _ALIGNMENT
+        gaps.append(data[stop:begin])
+        stop = begin + 2 * curve.point_bytes(group) * count
+        sections.append(data[begin:stop])
+    end = stop + -stop % _ALIGNMENT
+    if len(data) != end:
+        raise DecodeError(f"{len(data)} bytes, where the header announces {end}")
+    if any(any(gap) for gap in [*gaps, data[stop:]]):
+        raise DecodeError("padding that is not 0")
+    return sections
+
+
+def _encode_wires(wires: npt.NDArray[np.int64]) -> bytes:
+    return wires.astype(">u4").tobytes()
+
+
 def _decode_wires(r: Reader) -> npt.NDArray[np.int64]:
-    raw = r.bytes(limit=1 << 30)
+    raw = r.bytes()
     if len(raw) % 4:
-        raise DecodeError(f"proving key: {len(raw)} bytes of wire numbers")
+        raise DecodeError(f"{len(raw)} bytes of wire numbers")
     wires = np.frombuffer(raw, dtype=">u4").astype(np.int64)
     if len(wires) and (np.diff(wires) <= 0).any():
-        raise DecodeError("proving key: wire numbers do not ascend")
+        raise DecodeError("wire numbers do not ascend")
     return wires
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreFault(f"the key file {path.name} cannot be written: {error.strerror}") from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > KEY_BYTES_MAX:
-            raise LimitExceeded(f"key file of {size} bytes, at most {KEY_BYTES_MAX} are accepted")
-        return path.read_bytes()
-    except OSError as error:
-        raise StoreFault(f"the key file {path.name} cannot be read: {error.strerror}") from None
