@@ -76,7 +76,8 @@ def parse_r1cs(path: Path) -> Circuit:
     assert at == len(data)
     header, body = sections[1], sections[2]
     wires, outputs, inputs, private, labels, count = struct.unpack_from("<IIIIQI", header, 36)
-    assert (len(header), labels, len(sections[3])) == (64, wires, 8 * wires)
+    assert (len(header), len(sections[3])) == (64, 8 * wires)
+    assert labels >= wires
     rows, at = [], 0
     for _ in range(count):
         sides: list[dict[int, int]] = []

@@ -8,8 +8,10 @@
     4, 5     custom gates (PLONK): refused unless empty
 
 The wires stand as 1 | outputs | public inputs | the rest: the order of zkfed, whose public
-inputs come first as well. Coefficients are below the prime, little-endian, never 0; wires
-ascend within a side. The prime decides the curve: BN254 (circom's bn128) or BLS12-381.
+inputs come first as well. Coefficients are below the prime, little-endian, never 0; no
+wire stands twice in a side, since readers disagree about what that means. The text of the format
+has the wires ascend; circom does not always, so they are sorted here. The prime decides the
+curve: BN254 (circom's bn128) or BLS12-381.
 
 Rows that hold one wire and nothing else (protocol.md section 5) are no part of a file: they
 say nothing, and each setup adds its own. `write_r1cs` leaves them out, `read_r1cs` adds one
@@ -166,12 +168,22 @@ def _read_matrix(name: str, words: Words, starts: IntVector, size: tuple[int, Cu
     columns = terms[:, 0].astype(np.int64)
     if len(columns) and int(columns.max()) >= wires:
         raise DecodeError(f"{name}: wire {int(columns.max())} of {wires} in a constraint")
-    ascends = np.diff(columns) > 0
+    coefficients = _coefficients(name, terms[:, 1:].tobytes(), curve)
+    if not _ascends(indptr, columns):
+        # circom writes such rows, against the format's text.
+        order = np.lexsort((columns, np.repeat(np.arange(len(starts)), np.diff(indptr))))
+        columns, coefficients = columns[order], coefficients[order]
+        if not _ascends(indptr, columns):
+            raise DecodeError(f"{name}: a wire stands twice in one side of a constraint")
+    return SparseMatrix(indptr, columns, coefficients)
+
+
+def _ascends(indptr: IntVector, columns: IntVector) -> bool:
+    """Returns whether the columns of each row ascend strictly."""
+    is_step = np.diff(columns) > 0
     ends = indptr[1:-1]
-    ascends[ends[(ends > 0) & (ends < len(columns))] - 1] = True
-    if not ascends.all():
-        raise DecodeError(f"{name}: the wires of a constraint do not ascend")
-    return SparseMatrix(indptr, columns, _coefficients(name, terms[:, 1:].tobytes(), curve))
+    is_step[ends[(ends > 0) & (ends < len(columns))] - 1] = True
+    return bool(is_step.all())
 
 
 def _terms(words: Words, starts: IntVector, indptr: IntVector) -> Words:
