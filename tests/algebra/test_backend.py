@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from zkfed.algebra import backend as seam
@@ -14,7 +19,7 @@ def _no_wish(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    monkeypatch.setattr(seam, "_is_available", lambda name: name in names)
+    monkeypatch.setattr(seam, "_why_not", lambda name: "" if name in names else f"not installed: {seam._INSTALL[name]}")
 
 
 def test_without_a_build_the_wheel_serves_bls12_381_and_python_serves_bn254(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +58,55 @@ def test_status_says_which_one_runs_and_why(monkeypatch: pytest.MonkeyPatch) -> 
     fallback = {s.name: s for s in seam.backends()}
     assert fallback["reference"].is_chosen
     assert "pip install py-arkworks-bls12381" in fallback["arkworks"].reason
+
+
+def test_a_backend_that_is_named_and_absent_is_said_to_be_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "arkworks", "reference")
+    monkeypatch.setenv("ZKFED_BACKEND", "native")
+    native = seam.backends()[0]
+    assert native.is_chosen
+    assert not native.is_available
+    assert native.reason == "named by ZKFED_BACKEND; not installed: make native"
+
+
+SAY = """
+import logging
+logging.basicConfig(level=logging.WARNING, format="%(message)s")
+import zkfed
+from zkfed.algebra.backend import use
+try:
+    print(use().name)
+except ImportError as error:
+    print("ImportError", error)
+print([s.reason for s in zkfed.backends() if s.name == "native"][0])
+"""
+BROKEN = {
+    "stale": ("zkfed_native.py", b"__version__ = '0.0.1'", "has interface 0, expected"),
+    "of a later build": ("zkfed_native.py", b"INTERFACE = 1 << 30", "has interface 1073741824, expected"),
+    "half of a file": ("zkfed_native.abi3.so", b"\x7fELF", "zkfed_native.abi3.so: "),
+    "needs what is absent": ("zkfed_native.py", b"import a_library_that_is_absent", "No module named"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("wish", ["", "native"])
+def test_a_native_module_that_does_not_work_is_named_and_not_called(kind: str, wish: str, tmp_path: Path) -> None:
+    name, content, fault = BROKEN[kind]
+    (tmp_path / name).write_bytes(content)
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", SAY], env=os.environ | {"PYTHONPATH": path, "ZKFED_BACKEND": wish},
+        check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    runs, reason = done.stdout.splitlines()
+    assert fault in reason
+    if wish:
+        assert runs.startswith("ImportError")
+        assert fault in runs
+    else:
+        assert runs == "arkworks"
+        assert reason.startswith("does not work: ")
+        assert [line for line in done.stderr.splitlines() if fault in line] == done.stderr.splitlines() != []
 
 
 def test_each_backend_has_its_own_curve_only() -> None:

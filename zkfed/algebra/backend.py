@@ -5,11 +5,12 @@ a compiled core needs no call and no Python object per element. Every method is 
 function. Points that a backend hands out are on the curve and in the r-torsion; `decode`
 and `decode_affine` are the only doors from bytes and check both.
 
-    reference   py_ecc and Python integers, both curves, slow: the oracle and the fallback
+    native      zkfed_native, built from rust/ by `make native`: both curves, the fastest
     arkworks    the PyPI wheel py-arkworks-bls12381, BLS12-381
+    reference   py_ecc and Python integers, both curves, slow: the oracle and the fallback
 
-`use(curve)` returns the best backend that is present; the environment variable
-ZKFED_BACKEND names one instead. `backends()` says which one runs and why.
+`use(curve)` returns the first of them that works; the environment variable ZKFED_BACKEND names
+one instead. `backends()` says which one runs and why.
 """
 
 from __future__ import annotations
@@ -166,8 +167,23 @@ _INSTALL = {"native": "make native", "arkworks": "pip install py-arkworks-bls123
 _log = logging.getLogger("zkfed")
 
 
-def _is_available(name: str) -> bool:
-    return importlib.util.find_spec(_NEEDS[name]) is not None
+def _why_not(name: str) -> str:
+    """Returns why a backend cannot be used, or "" if it can."""
+    if importlib.util.find_spec(_NEEDS[name]) is None:
+        return f"not installed: {_INSTALL[name]}"
+    return _fault_of_native() if name == "native" else ""
+
+
+@functools.cache
+def _fault_of_native() -> str:
+    # A compiled module may be there and not load, or be older than what calls it.
+    from zkfed.algebra.native import load
+
+    try:
+        load()
+    except ImportError as error:
+        return f"does not work: {error}"
+    return ""
 
 
 def _chosen_name(curve: Curve) -> tuple[str, str]:
@@ -178,10 +194,14 @@ def _chosen_name(curve: Curve) -> tuple[str, str]:
         if curve.name not in _CURVES_OF[wanted]:
             return "reference", f"ZKFED_BACKEND={wanted} does not have {curve.name}"
         return wanted, "named by ZKFED_BACKEND"
-    for name in _PREFERENCE:
-        if curve.name in _CURVES_OF[name] and _is_available(name):
-            return name, "the fastest one that is installed"
-    return "reference", "no compiled backend is installed for this curve; expect it to be 10 to 100 times slower"
+    fault = ""
+    for name in _PREFERENCE[:-1]:
+        why_not = _why_not(name)
+        if curve.name in _CURVES_OF[name] and not why_not:
+            return name, f"the fastest one that works{fault}"
+        if why_not.startswith("does not work"):
+            fault = f"; {name} {why_not}"
+    return _PREFERENCE[-1], f"no compiled backend works for this curve; expect it to be 10 to 100 times slower{fault}"
 
 
 @functools.cache
@@ -204,7 +224,8 @@ def _load(name: str, curve: Curve) -> Backend:
 
 @functools.cache
 def _say_once(name: str, curve_name: str, reason: str) -> None:
-    level = logging.WARNING if name == "reference" and reason.startswith("no compiled") else logging.INFO
+    is_bad = reason.startswith("no compiled") or "does not work" in reason
+    level = logging.WARNING if is_bad else logging.INFO
     _log.log(level, "zkfed computes %s with the %s backend: %s", curve_name, name, reason)
 
 
@@ -213,7 +234,7 @@ def use(curve: Curve | str = BLS12_381) -> Backend:
 
     Raises:
         ValueError: Unknown curve, or ZKFED_BACKEND names an unknown backend.
-        ImportError: ZKFED_BACKEND names a backend that is not installed.
+        ImportError: ZKFED_BACKEND names a backend that is not installed or does not work.
     """
     if isinstance(curve, str):
         if curve not in CURVES:
@@ -229,8 +250,7 @@ def backends(curve: Curve = BLS12_381) -> list[BackendStatus]:
     chosen, reason = _chosen_name(curve)
     out = []
     for name, curves in _CURVES_OF.items():
-        available = _is_available(name)
-        missing = "" if available else f"not installed: {_INSTALL[name]}"
-        why = reason if name == chosen else missing or "installed, not needed"
-        out.append(BackendStatus(name, curves, available, name == chosen, why))
+        why_not = _why_not(name)
+        why = "; ".join(filter(None, [reason, why_not])) if name == chosen else why_not or "installed, not needed"
+        out.append(BackendStatus(name, curves, not why_not, name == chosen, why))
     return out

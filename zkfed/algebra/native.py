@@ -22,7 +22,10 @@ from zkfed.algebra.hash_to_curve import check_domain
 from zkfed.algebra.points import check_pairing_input, check_same_group
 from zkfed.errors import DecodeError
 
-__all__ = ["NativeBackend"]
+__all__ = ["INTERFACE", "NativeBackend", "load"]
+
+# What this file calls; rust/python/src/lib.rs has the same number. A change of either raises both.
+INTERFACE = 1
 
 
 class NativeBackend:
@@ -33,7 +36,7 @@ class NativeBackend:
         threads: At most so many; as many as this process may use if it is None.
 
     Raises:
-        ImportError: zkfed_native is not installed.
+        ImportError: As `load`.
         ValueError: Another curve, or no thread.
     """
 
@@ -46,7 +49,7 @@ class NativeBackend:
         if self._threads < 1:
             raise ValueError(f"{self._threads} threads: expected at least 1")
         self._curve = curve
-        self._module = _module()
+        self._module = load()
 
     @property
     def curve(self) -> Curve:
@@ -121,9 +124,18 @@ class NativeBackend:
         return np.frombuffer(out, dtype="<u8").reshape(-1, 4)
 
 
-def _module() -> Any:
+def load() -> Any:
+    """Returns the module zkfed_native.
+
+    Raises:
+        ImportError: It is not installed, does not load, or has another interface than this file.
+    """
     # By name: a machine without a build has no such module, and mypy no stub of it.
-    return importlib.import_module("zkfed_native")
+    module = importlib.import_module("zkfed_native")
+    found = getattr(module, "INTERFACE", 0)
+    if found != INTERFACE:
+        raise ImportError(f"zkfed_native has interface {found}, expected {INTERFACE}: build it anew with `make native`")
+    return module
 
 
 def _bytes(scalars: Limbs) -> bytes:

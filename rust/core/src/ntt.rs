@@ -52,10 +52,10 @@ impl<S: PrimeField> Domain<S> {
     pub fn quotient(&self, sides: [Vec<S>; 3], run: Run<'_>) -> Result<Vec<S>> {
         let [mut a, mut b, mut c] = sides;
         for side in [&mut a, &mut b, &mut c] {
-            run.check()?;
-            to_coefficients(side, &self.inverse, run.threads);
+            to_coefficients(side, &self.inverse, run);
             side.iter_mut().zip(&self.coset).for_each(|(v, f)| *v *= f);
-            to_values(side, &self.forward, run.threads);
+            to_values(side, &self.forward, run);
+            run.check()?;
         }
         for ((a, b), c) in a.iter_mut().zip(&b).zip(&c) {
             *a = *a * b - c;
@@ -83,12 +83,20 @@ fn layers<S: Field>(root: S, size: usize) -> Vec<S> {
 /// Below this length, a second thread costs more than it brings.
 const SHORT: usize = 1 << 10;
 
+/// From this length on, a transform looks whether it is to stop before it starts.
+const LOOK: usize = 1 << 14;
+
+/// Returns whether there is nothing to do: one value, or somebody asked to stop.
+fn is_over<S>(values: &[S], run: Run<'_>) -> bool {
+    values.len() < 2 || values.len() >= LOOK && run.check().is_err()
+}
+
 /// Natural to bit-reversed order: (x, y) -> (x + y, (x - y) w), then both halves.
-fn to_coefficients<S: Field>(values: &mut [S], layers: &[S], threads: usize) {
-    let half = values.len() / 2;
-    if half == 0 {
+fn to_coefficients<S: Field>(values: &mut [S], layers: &[S], run: Run<'_>) {
+    if is_over(values, run) {
         return;
     }
+    let half = values.len() / 2;
     let (low, high) = values.split_at_mut(half);
     let step = |low: &mut [S], high: &mut [S], w: &[S]| {
         for ((x, y), w) in low.iter_mut().zip(high).zip(w) {
@@ -97,18 +105,18 @@ fn to_coefficients<S: Field>(values: &mut [S], layers: &[S], threads: usize) {
             *y = difference * w;
         }
     };
-    both(low, high, &layers[half - 1..2 * half - 1], threads, step);
-    halves(low, high, threads, |part, threads| to_coefficients(part, layers, threads));
+    both(low, high, &layers[half - 1..2 * half - 1], run, step);
+    halves(low, high, run, |part, run| to_coefficients(part, layers, run));
 }
 
 /// Bit-reversed to natural order: both halves, then (x, y) -> (x + y w, x - y w).
-fn to_values<S: Field>(values: &mut [S], layers: &[S], threads: usize) {
-    let half = values.len() / 2;
-    if half == 0 {
+fn to_values<S: Field>(values: &mut [S], layers: &[S], run: Run<'_>) {
+    if is_over(values, run) {
         return;
     }
+    let half = values.len() / 2;
     let (low, high) = values.split_at_mut(half);
-    halves(low, high, threads, |part, threads| to_values(part, layers, threads));
+    halves(low, high, run, |part, run| to_values(part, layers, run));
     let step = |low: &mut [S], high: &mut [S], w: &[S]| {
         for ((x, y), w) in low.iter_mut().zip(high).zip(w) {
             let product = *y * w;
@@ -116,7 +124,7 @@ fn to_values<S: Field>(values: &mut [S], layers: &[S], threads: usize) {
             *x += product;
         }
     };
-    both(low, high, &layers[half - 1..2 * half - 1], threads, step);
+    both(low, high, &layers[half - 1..2 * half - 1], run, step);
 }
 
 /// Runs one layer, each half of its butterflies on its own thread.
@@ -124,10 +132,10 @@ fn both<S: Field>(
     low: &mut [S],
     high: &mut [S],
     w: &[S],
-    threads: usize,
+    run: Run<'_>,
     step: impl Fn(&mut [S], &mut [S], &[S]) + Sync,
 ) {
-    if threads < 2 || low.len() < SHORT {
+    if run.threads < 2 || low.len() < SHORT {
         return step(low, high, w);
     }
     let middle = low.len() / 2;
@@ -139,15 +147,16 @@ fn both<S: Field>(
     });
 }
 
-fn halves<S: Field>(low: &mut [S], high: &mut [S], threads: usize, go: impl Fn(&mut [S], usize) + Sync) {
-    if threads < 2 || low.len() < SHORT {
-        go(low, 1);
-        go(high, 1);
+fn halves<S: Field>(low: &mut [S], high: &mut [S], run: Run<'_>, go: impl Fn(&mut [S], Run<'_>) + Sync) {
+    let on = |threads: usize| Run { threads, ..run };
+    if run.threads < 2 || low.len() < SHORT {
+        go(low, on(1));
+        go(high, on(1));
         return;
     }
     std::thread::scope(|scope| {
-        scope.spawn(|| go(low, threads / 2));
-        go(high, threads - threads / 2);
+        scope.spawn(|| go(low, on(run.threads / 2)));
+        go(high, on(run.threads - run.threads / 2));
     });
 }
 
@@ -248,6 +257,17 @@ mod tests {
         }
         check::<ark_bls12_381::Fr>(12, 2);
         check::<ark_bn254::Fr>(12, 3);
+    }
+
+    #[test]
+    fn a_stop_is_seen() {
+        let stop = std::sync::atomic::AtomicBool::new(true);
+        let sides: [Vec<ark_bn254::Fr>; 3] = std::array::from_fn(|_| vec![ark_bn254::Fr::ONE; LOOK]);
+        let domain = Domain::new(LOOK).unwrap();
+        for threads in [1, 2] {
+            let run = Run { stop: &stop, ..Run::on(threads) };
+            assert_eq!(domain.quotient(sides.clone(), run), Err(crate::error::Error::Interrupted));
+        }
     }
 
     #[test]

@@ -33,7 +33,10 @@ mod zkfed_native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", env!("CARGO_PKG_VERSION"))
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        // Checked by zkfed/algebra/native.py, which has the same number: a change of what it
+        // calls raises both, so that an old build is named and not called.
+        module.add("INTERFACE", 1)
     }
 
     /// Panics inside the core, so that a test can see what becomes of it.
