@@ -13,7 +13,7 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
 
 # The compiled core: its stamp, its sources, and why it cannot be built (empty if it can be).
 NATIVE := $(VENV)/native
-RUST   := $(shell find rust -type f)
+RUST   := $(shell find rust -type f -not -path "rust/fuzz/*")
 NO_RUST = $(shell need=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' rust/Cargo.toml); \
             have=$$(rustc --version 2>/dev/null | cut -d' ' -f2); \
             if [ "$(ZKFED_NATIVE)" = 0 ]; then echo "ZKFED_NATIVE=0 leaves it out"; \
