@@ -10,38 +10,21 @@ Source: iden3/r1csfile, doc/r1cs_bin_format.md; iden3/binfileutils.
 
 from __future__ import annotations
 
-import os
-import secrets
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from zkfed.algebra.curve import CURVES, Curve
-from zkfed.errors import DecodeError, LimitExceeded, StoreFault
+from zkfed.errors import DecodeError, LimitExceeded
+from zkfed.files import map_file, replace_file
 
-__all__ = ["FIELD_BYTES", "Payload", "curve_of_prime", "read_file", "read_sections", "replace_file", "write_sections"]
+__all__ = ["FIELD_BYTES", "Payload", "curve_of_prime", "read_sections", "write_sections"]
 
 FIELD_BYTES = 32
 """Bytes of a scalar of either curve in these files (fs, n8)."""
 FILE_BYTES_MAX = 1 << 32
 SECTIONS_MAX = 64
 Payload = bytes | memoryview
-
-
-def read_file(path: Path, limit: int = FILE_BYTES_MAX) -> bytes:
-    """Returns a file's bytes.
-
-    Raises:
-        LimitExceeded: It has more than `limit` bytes.
-        StoreFault: It cannot be read.
-    """
-    try:
-        size = path.stat().st_size
-        if size > limit:
-            raise LimitExceeded(f"{path.name}: {size} bytes, at most {limit} are accepted")
-        return path.read_bytes()
-    except OSError as error:
-        raise StoreFault(f"{path.name} cannot be read: {error.strerror}") from None
 
 
 def read_sections(path: Path, kind: tuple[bytes, int], needed: Iterable[int]) -> dict[int, memoryview]:
@@ -53,7 +36,8 @@ def read_sections(path: Path, kind: tuple[bytes, int], needed: Iterable[int]) ->
         LimitExceeded: More than 64 sections are announced, or the file is too large.
         StoreFault: The file cannot be read.
     """
-    (magic, version), data = kind, memoryview(read_file(path))
+    # Copied: a foreign file may be changed or cut off between check and use.
+    (magic, version), data = kind, memoryview(bytes(map_file(path, FILE_BYTES_MAX)))
     if len(data) < 12 or data[:4] != magic:
         raise DecodeError(f"{path.name}: no {magic.decode()} file")
     found, count = struct.unpack_from("<II", data, 4)
@@ -93,31 +77,6 @@ def write_sections(path: Path, kind: tuple[bytes, int], sections: Mapping[int, P
     for number, payload in sections.items():
         parts += [struct.pack("<IQ", number, len(payload)), payload]
     replace_file(path, parts, mode)
-
-
-def replace_file(path: Path, parts: Iterable[Payload], mode: int = 0o666) -> None:
-    """Writes `parts` into a temporary file beside `path` and renames it onto `path`.
-
-    Args:
-        path: The file.
-        parts: Its bytes.
-        mode: Its permissions, less the umask.
-
-    Raises:
-        StoreFault: It cannot be written; what stood there before stands there still.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
-    try:
-        try:
-            with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-                file.writelines(parts)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreFault(f"{path.name} cannot be written: {error.strerror}") from None
 
 
 def curve_of_prime(prime: bytes, name: str) -> Curve:

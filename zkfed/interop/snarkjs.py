@@ -19,18 +19,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from zkfed.algebra.backend import Backend, Group, Points, use
 from zkfed.algebra.curve import BLS12_381, BN254, Curve
 from zkfed.algebra.field import to_limbs
-from zkfed.algebra.points import encode_point
+from zkfed.algebra.points import encode_affine, parse_affine
 from zkfed.errors import DecodeError, KeyRefused, excerpt
+from zkfed.files import map_file, replace_file
 from zkfed.groth16.challenge import Challenger
 from zkfed.groth16.keys import DEVELOPMENT, VerifyingKey, refuse
 from zkfed.groth16.proof import Instance, Proof
-from zkfed.interop.container import read_file, replace_file
 from zkfed.r1cs.system import Input, Layout
 
 __all__ = [
@@ -209,7 +210,7 @@ def _write(path: str | Path, value: Any) -> None:
 
 def _read(path: Path, kind: type, limit: int) -> Any:
     try:
-        value = json.loads(read_file(path, limit), object_pairs_hook=_without_doubles)
+        value = json.loads(bytes(map_file(path, limit)), object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError):
         raise DecodeError(f"{path.name}: not JSON, or a name stands twice") from None
     if type(value) is not kind:
@@ -242,11 +243,10 @@ def _number(value: Any, bound: int, name: str) -> int:
 
 def _as_json(backend: Backend, points: Points) -> list[list[Any]]:
     """Returns affine points as snarkjs writes them."""
+    coordinates = parse_affine(backend.curve, points.group, backend.encode_affine(points), len(points))
     if points.group == "G1":
-        return [[str(x), str(y), "1"] for x, y in _coordinates(backend, points)]
-    return [
-        [[str(x0), str(x1)], [str(y0), str(y1)], ["1", "0"]] for x0, x1, y0, y1 in _coordinates(backend, points)
-    ]  # fmt: skip
+        return [[str(x), str(y), "1"] for x, y in coordinates]
+    return [[[str(x0), str(x1)], [str(y0), str(y1)], ["1", "0"]] for x0, x1, y0, y1 in coordinates]
 
 
 def _point(backend: Backend, group: Group, entry: dict[str, Any], where: tuple[str, str]) -> Points:
@@ -267,23 +267,7 @@ def _points(backend: Backend, group: Group, values: Sequence[Any], where: tuple[
         if parts[2] != one:
             raise DecodeError(f"{name}: the identity, or not in affine form")
         coordinates.append(tuple(_number(v, bound, name) for v in (*parts[0], *parts[1])))
-    return _from_coordinates(backend, group, coordinates, name)
-
-
-def _coordinates(backend: Backend, points: Points) -> list[tuple[int, ...]]:
-    from zkfed.algebra.reference import ReferenceBackend
-
-    reference = ReferenceBackend(backend.curve)
-    return list(reference.decode(points.group, backend.encode(points), len(points)).raw)
-
-
-def _from_coordinates(backend: Backend, group: Group, coordinates: list[tuple[int, ...]], name: str) -> Points:
-    width = 1 if group == "G1" else 2
-    data = b"".join(encode_point(backend.curve, c[:width], c[width:]) for c in coordinates)
     try:
-        points = backend.decode(group, data, len(coordinates))
+        return backend.decode_affine(group, encode_affine(backend.curve, chain(*coordinates)), len(coordinates))
     except DecodeError as error:
         raise DecodeError(f"{name}: {error}") from None
-    if _coordinates(backend, points) != coordinates:
-        raise DecodeError(f"{name}: a point is off the curve")
-    return points
