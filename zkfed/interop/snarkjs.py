@@ -44,8 +44,8 @@ __all__ = [
 ]
 
 PROOF_BYTES_MAX = 1 << 14
-KEY_BYTES_MAX = 1 << 22
-"""Of a key whose circuit is not given; enough for 20,000 public inputs."""
+KEY_BYTES_MAX = 1 << 20
+"""Of a key whose circuit is not given; enough for 5,000 public inputs."""
 NAMES = {BN254.name: "bn128", BLS12_381.name: "bls12381"}
 CURVE_OF = {"bn128": BN254, "bls12381": BLS12_381}
 UNKNOWN_CIRCUIT = bytes(32)
