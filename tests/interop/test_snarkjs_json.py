@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.algebra import oracle
 from tests.groth16.samples import s0
@@ -169,6 +171,24 @@ def test_what_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
     for name in (KEY, PROOF, PUBLIC):
         with pytest.raises(DecodeError, match=rf"^{name}: "):
             read(tmp_path, name, text)
+
+
+@given(data=st.data(), name=st.sampled_from([PROOF, PUBLIC]))
+def test_changed_characters_are_refused_or_mean_another_value(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, name: str
+) -> None:
+    text = (VECTORS / name).read_text()
+    at, new = data.draw(st.integers(0, len(text) - 1)), data.draw(st.text(max_size=3))
+    changed = text[:at] + new + text[at + 1 :]
+    try:
+        value = read(tmp_path_factory.getbasetemp(), name, changed)
+    except DecodeError:
+        return
+    if name == PUBLIC:
+        assert [str(v) for v in value.static["public"]] == json.loads(changed)
+    else:
+        # One changed character of a point never gives a point: what is left is space between the numbers.
+        assert value.encode(key().backend) == read_proof(VECTORS / PROOF, key()).encode(key().backend)
 
 
 @pytest.mark.parametrize("name", [KEY, PROOF, PUBLIC])

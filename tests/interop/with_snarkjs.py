@@ -48,10 +48,10 @@ class Tools:
         files = {name: self.modules / name / "package.json" for name in PACKAGES}
         return {name: json.loads(path.read_text())["version"] for name, path in files.items() if path.exists()}
 
-    def compile(self, source: Path) -> Path:
+    def compile(self, source: Path, prime: str = "bn128") -> Path:
         """Compiles a circuit to .r1cs beside a generator of witnesses; returns the .r1cs."""
         shutil.copy(source, self.folder)
-        self._node("circom2", "cli.js", [source.name, "--r1cs", "--wasm", "--O1"])
+        self._node("circom2", "cli.js", [source.name, "--r1cs", "--wasm", "--O1", "--prime", prime])
         return self.folder / f"{source.stem}.r1cs"
 
     def witness(self, circuit: str, inputs: dict[str, Any]) -> Path:
@@ -76,7 +76,10 @@ class Tools:
 
     def verify(self, key: str, public: str, proof: str) -> bool:
         """Returns whether snarkjs accepts a proof."""
-        return "OK!" in self.snarkjs("groth16", "verify", key, public, proof, is_checked=False)
+        out = self.snarkjs("groth16", "verify", key, public, proof, is_checked=False)
+        if "OK!" not in out and "Invalid proof" not in out:
+            raise RuntimeError(f"snarkjs says neither yes nor no:\n{out}")
+        return "OK!" in out
 
     def snarkjs(self, *arguments: str, is_checked: bool = True) -> str:
         """Runs snarkjs and returns what it printed, without colours."""
