@@ -116,7 +116,7 @@ def test_a_point_outside_the_subgroup_is_refused(backend: Backend, group: str) -
 @pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("native/")])
 @pytest.mark.parametrize("count", [1024, 1 << 15])
 def test_long_vectors_hide_no_point_outside_the_subgroup(name: str, count: int) -> None:
-    """Long vectors are checked as sums of random buckets, and the same as each point alone."""
+    """Long vectors are checked as sums of random subsets, as strictly as each point alone."""
     backend, rng = made(name), np.random.default_rng(1)
     curve, group = backend.curve, "G1" if "bls" in name else "G2"
     scalars = rng.integers(1, 1 << 62, (count, 4), dtype=np.uint64) >> np.array([0, 0, 0, 3], dtype=np.uint64)
