@@ -23,7 +23,7 @@ from tests.interop.iden3_files import Circuit, Row, container, dense, parse_r1cs
 from tests.statements.circuit_samples import sample
 from zkfed.algebra.curve import BLS12_381, BN254, CURVES
 from zkfed.errors import DecodeError, LimitExceeded, StoreFault, UnsatisfiedConstraint
-from zkfed.interop import read_r1cs, write_r1cs
+from zkfed.interop import r1cs, read_r1cs, write_r1cs
 from zkfed.policy import LinearModel
 from zkfed.r1cs.system import System
 
@@ -214,6 +214,13 @@ def test_huge_announcements_are_refused_before_allocation(tmp_path: Path, data: 
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_more_public_wires_than_a_layout_may_have_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(r1cs, "PUBLIC_MAX", 2)
+    read(tmp_path, GOOD.encode())
+    with pytest.raises(LimitExceeded, match="3 public wires"):
+        read(tmp_path, replace(GOOD, inputs=2, private=0).encode())
 
 
 @given(data=st.data())

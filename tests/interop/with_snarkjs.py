@@ -24,7 +24,7 @@ RUN_S_MAX = 300
 def missing() -> str:
     """Returns why the tools cannot be had on this machine, or an empty string."""
     absent = [name for name in ("node", "npm") if shutil.which(name) is None]
-    return f"{' and '.join(absent)} is not installed" if absent else ""
+    return f"not installed: {', '.join(absent)}" if absent else ""
 
 
 class Tools:
