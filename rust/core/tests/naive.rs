@@ -1,13 +1,15 @@
-//! Shows that sums, combs and multiples equal arkworks' double-and-add, in both groups of both
-//! curves, for scalars of every size class, equal points, opposite points and identities.
+//! Shows that sums, combs and multiples equal arkworks' double-and-add, and quotients Lagrange's
+//! formula, in both groups of both curves, for scalars of every size class, equal points, opposite
+//! points and identities.
 
 use ark_ec::short_weierstrass::{Affine, Projective, SWCurveConfig};
 use ark_ec::CurveGroup;
-use ark_ff::{BigInt, Field, PrimeField, Zero};
+use ark_ff::{BigInt, FftField, Field, PrimeField, Zero};
 use proptest::prelude::*;
 use zkfed_core::curve::{from_ark, to_ark, Bls12381, Bn254, Curve, Group, ScalarOf};
 use zkfed_core::encoding::{decode_points, encode_points, point_bytes};
 use zkfed_core::msm::msm;
+use zkfed_core::ntt::quotient;
 use zkfed_core::point::Point;
 use zkfed_core::scalars::{order, Limbs};
 use zkfed_core::tasks::Run;
@@ -85,12 +87,83 @@ proptest! {
     }
 
     #[test]
+    fn sums_of_every_length_equal_the_sum_in_the_exponent(
+        seed in any::<u64>(),
+        length in prop::sample::select(LENGTHS.to_vec()),
+        kinds in prop::collection::vec(any::<u8>(), 1..6),
+        threads in 1usize..5,
+    ) {
+        check_length::<<Bls12381 as Curve>::First>(seed, length, &kinds, threads);
+        check_length::<<Bls12381 as Curve>::Second>(seed, length, &kinds, threads);
+        check_length::<<Bn254 as Curve>::First>(seed, length, &kinds, threads);
+        check_length::<<Bn254 as Curve>::Second>(seed, length, &kinds, threads);
+    }
+
+    #[test]
+    fn quotients_equal_lagrange(seed in any::<u64>(), log in 0u32..6, kinds in prop::collection::vec(any::<u8>(), 1..9), threads in 1usize..4) {
+        check_quotient::<Bls12381>(seed, 1 << log, &kinds, threads);
+        check_quotient::<Bn254>(seed, 1 << log, &kinds, threads);
+    }
+
+    #[test]
     fn bytes_are_canonical_or_refused(seed in any::<u64>(), changes in prop::collection::vec((any::<u16>(), any::<u8>()), 0..3)) {
         check_bytes::<<Bls12381 as Curve>::First>(seed, &changes);
         check_bytes::<<Bls12381 as Curve>::Second>(seed, &changes);
         check_bytes::<<Bn254 as Curve>::First>(seed, &changes);
         check_bytes::<<Bn254 as Curve>::Second>(seed, &changes);
     }
+}
+
+/// Around FEW (one chain or windows), the batch of inversions, TASK (windows that go together) and
+/// MANY (the wide comb).
+const LENGTHS: [usize; 16] = [0, 1, 2, 31, 32, 33, 34, 63, 64, 65, 97, 1023, 1025, 8191, 8192, 8193];
+
+/// Equal points, opposite ones and the identity, with scalars of a few kinds.
+fn check_length<G: Group>(seed: u64, length: usize, kinds: &[u8], threads: usize)
+where
+    G::ScalarField: PrimeField<BigInt = BigInt<4>>,
+{
+    let mut numbers = Numbers(seed);
+    let index = |n: u64| {
+        ScalarOf::<G>::from(n % 20) * if n & 32 == 0 { -ScalarOf::<G>::ONE } else { ScalarOf::<G>::ONE }
+    };
+    let indices: Vec<ScalarOf<G>> = (0..length).map(|_| index(numbers.next())).collect();
+    let scalars: Vec<ScalarOf<G>> = (0..length).map(|i| numbers.scalar(kinds[i % kinds.len()])).collect();
+    let (order, run) = (order::<ScalarOf<G>>(), Run::on(threads));
+    let bases = G::comb().multiply(G::base(), &limbs(&indices), &order, run).unwrap();
+    let in_exponent: ScalarOf<G> = indices.iter().zip(&scalars).map(|(i, s)| *i * s).sum();
+    let got = msm::<G>(&bases, &limbs(&scalars), run).unwrap();
+    assert_eq!(to_ark::<G>(&got), (G::GENERATOR * in_exponent).into_affine());
+    // The sum of P_i + Q_i for Q_i = P_(n - 1 - i) is twice the sum, term by term.
+    let backwards: Vec<_> = bases.iter().rev().copied().collect();
+    for (i, sum) in vector::add(&bases, &backwards).unwrap().iter().enumerate().step_by(97) {
+        let expected = G::GENERATOR * (indices[i] + indices[length - 1 - i]);
+        assert_eq!(to_ark::<G>(sum), expected.into_affine());
+    }
+}
+
+/// Interpolates A, B and C by Lagrange's formula and compares A B - C at every point of the coset.
+fn check_quotient<C: Curve>(seed: u64, n: usize, kinds: &[u8], threads: usize) {
+    let mut numbers = Numbers(seed);
+    let sides: [Vec<C::Scalar>; 3] =
+        std::array::from_fn(|_| (0..n).map(|i| numbers.scalar(kinds[i % kinds.len()])).collect());
+    let bytes = |values: &Vec<C::Scalar>| -> Vec<u8> {
+        limbs(values).iter().flatten().flat_map(|limb| limb.to_le_bytes()).collect()
+    };
+    let [a, b, c] = [0, 1, 2].map(|side: usize| bytes(&sides[side]));
+    let got = quotient(C::domains(), [&a, &b, &c], Run::on(threads)).unwrap();
+    let w = C::Scalar::get_root_of_unity(n as u64).unwrap();
+    let expected: Vec<C::Scalar> = (0..n as u64)
+        .map(|i| {
+            let x = C::Scalar::GENERATOR * w.pow([i]);
+            let z = (x.pow([n as u64]) - C::Scalar::ONE) / C::Scalar::from(n as u64);
+            let weight = |j: usize| w.pow([j as u64]) * z / (x - w.pow([j as u64]));
+            let [a, b, c] =
+                [0, 1, 2].map(|s: usize| (0..n).map(|j| sides[s][j] * weight(j)).sum::<C::Scalar>());
+            a * b - c
+        })
+        .collect();
+    assert_eq!(got, bytes(&expected));
 }
 
 fn check_bytes<G: Group>(seed: u64, changes: &[(u16, u8)]) {
