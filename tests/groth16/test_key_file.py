@@ -15,17 +15,21 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.algebra.conftest import made, of_curve
+from tests.algebra.conftest import BACKENDS, made, of_curve
 from tests.groth16.samples import Case, improvement, keys_of, noise, s0
 from zkfed.algebra.curve import BLS12_381, BN254
+from zkfed.algebra.field import to_limbs
 from zkfed.algebra.points import encode_affine
 from zkfed.encoding import Writer, item
 from zkfed.errors import KeyRefused, LimitExceeded, ZkfedError
 from zkfed.groth16.keys import ProvingKey, VerifyingKey
+from zkfed.groth16.proof import Instance
 from zkfed.groth16.prove import Prover
 from zkfed.groth16.verify import verify
+from zkfed.r1cs.system import Input, Label, SparseMatrix, System
 from zkfed.statements.update_bound import update_circuit
 
 TAG = "zkfed/v2/proving-key"
@@ -102,6 +106,33 @@ def test_every_section_starts_at_a_multiple_of_64_bytes_and_holds_the_points_as_
         assert data[at : at + size] == case.backend.encode_affine(points)
         at = padded(at + size)
     assert len(data) == at
+
+
+@pytest.mark.parametrize("name", sorted(BACKENDS))
+def test_a_private_wire_that_stands_in_no_row_survives_the_file(name: str, tmp_path: Path) -> None:
+    """Circuits that came from elsewhere have such wires; their points of K are the identity."""
+    backend, path = made(name), tmp_path / "key"
+    row = SparseMatrix(np.array([0, 1]), np.array([3]), np.array([1], dtype=object))
+    out = SparseMatrix(np.array([0, 2]), np.array([0, 1]), np.array([1, 1], dtype=object))
+    public = Input("public", (), 1, 0, False, None)
+    # 1 | public | idle, root, idle: root^2 = public + 1
+    system = System(
+        "square", 1, backend.curve, (public,), (), (), 5, row, row, out, (Label("row", (1,), 0),), (), np.arange(5)
+    )
+    key, _ = keys_of(system, backend)
+    key.save(path)
+    again = ProvingKey.load(path, backend)
+    assert backend.is_identity(again.k).tolist() == [True, False, True]
+    assert backend.is_equal(again.k, key.k).all()
+    assert again.encode() == key.encode()
+    proof = Prover(again, system).prove_assignment(Instance(b"", {"public": 8}, ()), to_limbs([1, 8, 5, 3, 7]))
+    verify(key.verifying, Instance(b"", {"public": 8}, ()), proof)
+    # An idle wire that the file does not have, and a wire whose point is missing.
+    whole, idle = key.encode(), item(bytes([0, 0, 0, 0, 0, 0, 0, 2]))
+    at = header_end(whole) - len(idle)
+    assert whole[at : at + len(idle)] == idle
+    for wrong, text in ((item(bytes([0, 0, 0, 0, 0, 0, 0, 3])), "idle wire 3 of 3"), (item(bytes(8)), "ascend")):
+        assert text in refusal(path, with_bytes(whole, at, wrong))
 
 
 # -- sizes -----------------------------------------------------------------------------------------

@@ -152,18 +152,26 @@ class ProvingKey:
         return [*singles, *self.bases, *self.pok, *self.link]
 
     def _pieces(self) -> Iterator[bytes]:
+        backend = self.verifying.backend
+        is_idle = backend.is_identity(self.k)
         w = Writer(_TAG).u64(len(self.k)).u64(len(self.h)).bytes(self.verifying.encode())
-        header = item(w.bytes(_encode_wires(self.a_wires)).bytes(_encode_wires(self.b_wires)).finish())
+        for wires in (self.a_wires, self.b_wires, np.flatnonzero(is_idle)):
+            w.bytes(wires.astype(">u4").tobytes())
+        header = item(w.finish())
         yield from (header, bytes(-len(header) % _ALIGNMENT))
+        k = backend.take(self.k, np.flatnonzero(~is_idle)) if is_idle.any() else self.k
         for points in self._parts():
-            section = self.verifying.backend.encode_affine(points)
+            section = backend.encode_affine(k if points is self.k else points)
             yield from (section, bytes(-len(section) % _ALIGNMENT))
 
     def encode(self) -> bytes:
         """Returns the canonical bytes: a header and sections, each padded to 64 bytes with 0.
 
-        header      item(tag | number of k | number of h | verifying key | a_wires | b_wires)
+        header      item(tag | number of k | number of h | verifying key | a_wires | b_wires | idle)
         sections    beta_g1, delta_g1, a, b1, b2, k, h, bases, pok, link: `Backend.encode_affine`
+
+        No section holds the identity. A private wire that stands in no row has it in `k`; `idle`
+        names these, counted from the first private wire, and their points are left out.
         """
         return b"".join(self._pieces())
 
@@ -204,10 +212,12 @@ class ProvingKey:
             raise DecodeError(f"a domain of {h_count} points is no power of two")
         verifying = VerifyingKey.decode(r.bytes(limit=1 << 26), backend)
         backend, layout = verifying.backend, verifying.layout
-        a_wires, b_wires = _decode_wires(r), _decode_wires(r)
+        a_wires, b_wires, idle = _decode_wires(r), _decode_wires(r), _decode_wires(r)
         r.finish()
+        if len(idle) and idle[-1] >= k_count:
+            raise DecodeError(f"the idle wire {idle[-1]} of {k_count} private ones")
         sizes = {s.name: s.stop - s.start for s in layout.segments}
-        counts = [1, 1, len(a_wires), len(b_wires), len(b_wires), k_count, h_count, *sizes.values()]
+        counts = [1, 1, len(a_wires), len(b_wires), len(b_wires), k_count - len(idle), h_count, *sizes.values()]
         counts += [sizes[s.name] for s in layout.unlinked] + [sizes[link.segment] + 1 for link in layout.links]
         shape: list[tuple[Group, int]] = [("G2" if i == 4 else "G1", count) for i, count in enumerate(counts)]
         parts = [
@@ -216,6 +226,8 @@ class ProvingKey:
         ]
         n, u = 7 + len(sizes), len(layout.unlinked)
         b1, b2, k, h = parts[3:7]
+        if len(idle):
+            k = _with_identities(backend, k, idle)
         bases, pok, link = tuple(parts[7:n]), tuple(parts[n : n + u]), tuple(parts[n + u :])
         return cls(verifying, parts[0], parts[1], a_wires, parts[2], b_wires, b1, b2, k, h, bases, pok, link)
 
@@ -296,8 +308,12 @@ def _sections(curve: Curve, data: memoryview, start: int, shape: Sequence[tuple[
     return sections
 
 
-def _encode_wires(wires: npt.NDArray[np.int64]) -> bytes:
-    return wires.astype(">u4").tobytes()
+def _with_identities(backend: Backend, points: Points, at: npt.NDArray[np.int64]) -> Points:
+    """Returns the points with the identity between them, so that it stands at the positions `at`."""
+    every = backend.concat("G1", [points, backend.generator("G1", np.zeros((1, 4), dtype=np.uint64))])
+    index = np.full(len(points) + len(at), len(points), dtype=np.intp)
+    index[np.delete(np.arange(len(index)), at)] = np.arange(len(points))
+    return backend.take(every, index)
 
 
 def _decode_wires(r: Reader) -> npt.NDArray[np.int64]:
