@@ -28,7 +28,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_USER PIP_RE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-small test test-all lint format bench bench-peers native test-native lock clean
+.PHONY: help demo demo-small test test-all lint format bench bench-peers bench-scaling native test-native lock clean
 
 help:  ## this list
 	@echo "zkfed: collective learning that can be checked instead of trusted"
@@ -98,6 +98,9 @@ bench: $(NATIVE)  ## measure what the README states, into build/bench.json
 
 bench-peers: $(NATIVE)  ## beside gnark, snarkjs, arkworks, ...: 25 minutes; PEERS='--quick' 10, --help more
 	$(PY) -m benches.peers $(PEERS)
+
+bench-scaling: $(NATIVE)  ## time, memory and keys from 2^12 to 2^20 constraints: 15 minutes; SCALING='--largest 16' 3
+	$(PY) -m benches.scaling $(SCALING)
 
 native: $(NATIVE)  ## the compiled core (rust/) alone; the targets above build it where a Rust toolchain is
 

@@ -4,8 +4,8 @@
 
 Times are CPU seconds of one thread, the lower quartile of several runs, so that neighbours
 disturb little; the speed of two threads follows from their CPU time. What a proof and a setup need beside sums and
-transforms is the rest of one whole proof and setup of an improvement circuit, divided by the
-entries of its matrices. About two minutes for each backend and curve.
+transforms is the rest of whole ones of improvement circuits, divided by the entries of their
+matrices. About two minutes for each backend and curve.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import numpy as np
 
 from benches import memory
 from benches.proving import Statement, improvement
+from benches.scaling import measured as measured_in_fresh
 from zkfed.algebra.arkworks import ArkworksBackend
 from zkfed.algebra.backend import Backend, Group, backends
 from zkfed.algebra.curve import CURVES, Curve
@@ -40,9 +41,10 @@ from zkfed.groth16.setup import development_keys
 from zkfed.groth16.verify import verify
 from zkfed.policy import LinearModel
 from zkfed.r1cs.costs import CLASS_BITS, CLASSES, SIZES, UNIT_COSTS, Prices, UnitCosts
-from zkfed.r1cs.estimate import LINK_SCALES, estimate
+from zkfed.r1cs.estimate import estimate
 from zkfed.r1cs.system import System
 from zkfed.r1cs.witness import Assignment
+from zkfed.statements.improvement import improvement_circuit
 
 GROUPS: tuple[Group, Group] = ("G1", "G2")
 RUNS = {"native": 9, "arkworks": 5, "reference": 1}
@@ -51,6 +53,11 @@ MODEL_OF = {
     "native": (LinearModel(200, 10), 200),
     "arkworks": (LinearModel(64, 10), 200),
     "reference": (LinearModel(3, 3), 20),
+}
+FRESH_OF = {
+    "native": ((64, 10, 200), (640, 10, 200)),
+    "arkworks": ((16, 10, 200), (64, 10, 200)),
+    "reference": ((3, 3, 20), (10, 3, 20)),
 }
 
 
@@ -118,12 +125,13 @@ def measured(name: str, curve: Curve) -> UnitCosts:
         transform_ns=transform * 1e9, generator_ns=(generator[0] * 1e9, generator[1] * 1e9), scale_ns=scale * 1e9,
         witness_ns=0, prove_ns=0, setup_ns=0, pairing_ms=(pairing(12) - pairing(4)) / 8 * 1e3, verify_ms=0,
         point_bytes=(sizes[0], sizes[1]), prove_bytes=0, setup_bytes=0,
+        first_ms=0, fixed_bytes=(0, 0),
         speedup_of_two=speedup_of_two(backend),
     )  # fmt: skip
     UNIT_COSTS[name, curve.name] = costs
     costs = replace(costs, **rest_of_time(backend))
     UNIT_COSTS[name, curve.name] = costs
-    return replace(costs, **in_a_fresh_process(rest_of_memory, name, curve, costs))
+    return replace(costs, **rest_of_fresh(name, curve))
 
 
 def in_a_fresh_process(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -156,8 +164,6 @@ def rest_of_time(backend: Backend) -> dict[str, float]:
     proof = prover.prove(statement.instance, statement.private, statement.blinders)
     full = scalars(len(CLASS_BITS), sum(map(sum, known.weight.values())), backend.curve.order)
     parts: dict[str, Callable[[], object]] = {
-        "setup": lambda: development_keys(system, backend),
-        "points": lambda: multiples(key, full),
         "prove": lambda: prover.prove(statement.instance, statement.private, statement.blinders),
         "sums": lambda: sums(key, system, z, full),
         "witness": lambda: witness(statement),
@@ -176,7 +182,6 @@ def rest_of_time(backend: Backend) -> dict[str, float]:
     return {
         "witness_ns": witness_s / sum(len(wires) for _, wires, _ in system.steps) * 1e9,
         "prove_ns": max(prove_s, 0) / rows * 1e9,
-        "setup_ns": max(took["setup"] - took["points"], 0) / rows * 1e9,
         "verify_ms": max(verify_s * 1e3 - known.verify_ms, 0),
     }
 
@@ -200,36 +205,31 @@ def sums(key: ProvingKey, system: System, z: Limbs, full: Limbs) -> None:
             backend.msm(next(pok), full[: len(values)] if i > 1 else values)
 
 
-def multiples(key: ProvingKey, full: Limbs) -> None:
-    """Makes as many multiples of the generators as a key has points, and as a link needs of other points."""
-    backend, vk = key.verifying.backend, key.verifying
-    g1 = [key.a, key.b1, key.k, key.h, *key.bases, *key.pok, vk.ic]
-    backend.generator("G1", full[: sum(map(len, g1))])
-    backend.generator("G2", full[: len(key.b2)])
-    for points in key.link:
-        for _ in range(LINK_SCALES):
-            backend.scale(points, full[:1])
+def rest_of_fresh(name: str, curve: Curve) -> dict[str, float | tuple[float, float]]:
+    """Fits what the first setup and proof of a process need beside the points: fixed, and for each entry.
 
+    From two circuits, each set up in a new process and proven in another one.
+    """
+    sizes, setup_s, setup_bytes, prove_bytes = [], [], [], []
+    for model in FRESH_OF[name]:
+        known = improvement_circuit(LinearModel(*model[:2]), model[2], curve.name).estimate(name, 1)
+        row = measured_in_fresh("improvement", "x".join(map(str, model)), curve.name, name)
+        sizes.append(known.entries + known.domain)
+        setup_s.append(row["setup_cpu_s"] - known.setup_s)
+        setup_bytes.append((row["setup_mb"] - known.setup_mb) * 1e6)
+        prove_bytes.append((row["prove_mb"] - known.prove_mb) * 1e6)
 
-def rest_of_memory(name: str, curve: Curve, costs: UnitCosts) -> dict[str, float]:
-    """Fits the memory of a setup and of a proof beside that of the points."""
-    UNIT_COSTS[name, curve.name] = costs
-    backend = single_threaded(name, curve)
-    statement = improvement(*MODEL_OF[name], backend)
-    known = estimate(statement.system, name, 1)
-    memory.reset_peak()
-    held = memory.now()
-    key = development_keys(statement.system, backend)
-    setup_mb = (memory.peak() - held) / 1e6
-    prover = Prover(key, statement.system)
-    memory.reset_peak()
-    with_key = memory.now()
-    prover.prove(statement.instance, statement.private, statement.blinders)
-    prove_mb = (memory.peak() - with_key) / 1e6  # the points are held already
-    rows = known.entries + known.domain
+    def line(values: list[float]) -> tuple[float, float]:
+        slope = max((values[1] - values[0]) / (sizes[1] - sizes[0]), 0)
+        return max(values[0] - slope * sizes[0], 0), slope
+
+    (first_s, each_s), setup, prove = line(setup_s), line(setup_bytes), line(prove_bytes)
     return {
-        "setup_bytes": max(setup_mb - known.setup_mb, 0) * 1e6 / rows,
-        "prove_bytes": max(prove_mb, 0) * 1e6 / rows,
+        "first_ms": first_s * 1e3,
+        "setup_ns": each_s * 1e9,
+        "fixed_bytes": (setup[0], prove[0]),
+        "setup_bytes": setup[1],
+        "prove_bytes": prove[1],
     }
 
 

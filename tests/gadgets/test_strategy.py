@@ -13,39 +13,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.gadgets.gadget_circuits import close, secret
+from benches.ranges import range_circuit
 from tests.groth16.samples import CONTEXT
 from zkfed.algebra.backend import use
 from zkfed.algebra.curve import BLS12_381
 from zkfed.errors import UnsatisfiedConstraint
 from zkfed.gadgets.boolean import BitRanges
-from zkfed.gadgets.lookup import RangeTable
 from zkfed.gadgets.strategy import best_limb_bits, bits_cost, choose_ranges, table_cost
 from zkfed.groth16.proof import Instance
 from zkfed.groth16.prove import Prover
 from zkfed.groth16.setup import development_keys
 from zkfed.groth16.verify import verify
 from zkfed.r1cs.builder import Builder
-from zkfed.r1cs.system import System
 
 
 def kind_of(count: int, bits: int) -> str:
     builder = Builder("range")
     chosen = choose_ranges(builder, [(count, bits)], builder.segment("s"))
     return "bits" if isinstance(chosen, BitRanges) else f"table 2^{chosen.limb_bits}"
-
-
-def circuit(count: int, bits: int, kind: str = "") -> System:
-    """Builds `count` values of `bits` bits by the chosen strategy, or by `kind`."""
-    builder = Builder("range")
-    segment = builder.segment("s")
-    ranges = choose_ranges(builder, [(count, bits)], segment)
-    if kind == "bits":
-        ranges = BitRanges(builder, segment)
-    elif kind == "table":
-        ranges = RangeTable(builder, best_limb_bits([(count, bits)]), segment)
-    ranges.in_range("range", builder.witness("x", (count,), secret("x"), segment=segment), bits)
-    return close(builder, ranges)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +51,8 @@ def test_bits_for_few_values_and_a_table_for_many(bits: int, first_tables: dict[
 
 @pytest.mark.parametrize(("count", "kind"), [(3, "bits"), (300, "table")])
 def test_the_chosen_one_proves_and_refuses(count: int, kind: str) -> None:
-    system = circuit(count, 16)
-    assert system.digest == circuit(count, 16, kind).digest
+    system = range_circuit(count, 16)
+    assert system.digest == range_circuit(count, 16, kind).digest
     prover = Prover(development_keys(system, use()), system)
     instance, inside = Instance(CONTEXT, {}), np.arange(count, dtype=object) * 200 % (1 << 16)
     verify(prover.key.verifying, instance, prover.prove(instance, {"x": inside}))
@@ -80,7 +65,7 @@ def test_the_chosen_one_proves_and_refuses(count: int, kind: str) -> None:
 @pytest.mark.parametrize(("count", "kind"), [(1, "bits"), (2, "bits"), (64, "table"), (1000, "table")])
 @pytest.mark.parametrize("backend", ["native", "arkworks"])
 def test_the_estimates_agree_away_from_the_crossover(count: int, kind: str, backend: str) -> None:
-    times = {k: circuit(count, 16, k).estimate(backend, 1).prove_s for k in ("bits", "table")}
+    times = {k: range_circuit(count, 16, k).estimate(backend, 1).prove_s for k in ("bits", "table")}
     assert min(times, key=times.__getitem__) == kind
 
 

@@ -49,6 +49,8 @@ class UnitCosts:
         point_bytes: Memory of a point of G1 and of G2.
         prove_bytes: Memory of the rest of a proof, likewise.
         setup_bytes: Memory of the rest of a setup, likewise.
+        first_ms: Of the first setup of a process: tables of the generators.
+        fixed_bytes: Memory of any setup and of any proof.
         speedup_of_two: Speed of sums and transforms on two threads over that on one.
     """
 
@@ -65,6 +67,8 @@ class UnitCosts:
     point_bytes: tuple[int, int]
     prove_bytes: float
     setup_bytes: float
+    first_ms: float
+    fixed_bytes: tuple[float, float]
     speedup_of_two: float
 
     def sum_seconds(self, group: str, counts: tuple[int, ...]) -> float:
@@ -84,33 +88,67 @@ class UnitCosts:
 UNIT_COSTS: dict[tuple[str, str], UnitCosts] = {
     ("native", "bls12-381"): UnitCosts(
         g1=(
-            (250, 137, 100),  # 0, +-1
-            (557, 266, 259),  # 8 bits
-            (839, 497, 485),  # 16 bits
-            (1620, 969, 739),  # 32 bits
-            (2980, 1790, 1260),  # 64 bits
-            (11900, 6910, 5030),  # full
+            (263, 150, 129),  # 0, +-1
+            (567, 296, 280),  # 8 bits
+            (870, 542, 542),  # 16 bits
+            (1700, 1060, 863),  # 32 bits
+            (3060, 1900, 1640),  # 64 bits
+            (12600, 7460, 6450),  # full
         ),
         g2=(
-            (452, 318, 311),  # 0, +-1
-            (1330, 665, 658),  # 8 bits
-            (2210, 1290, 1290),  # 16 bits
-            (4380, 2520, 2020),  # 32 bits
-            (8170, 4670, 3590),  # 64 bits
-            (32700, 18300, 14300),  # full
+            (417, 329, 317),  # 0, +-1
+            (1360, 705, 680),  # 8 bits
+            (2320, 1410, 1350),  # 16 bits
+            (4530, 2650, 2120),  # 32 bits
+            (8410, 5030, 3920),  # 64 bits
+            (33700, 19100, 15500),  # full
         ),
-        transform_ns=83.5,
-        generator_ns=(5000, 13300),
-        scale_ns=76400,
-        witness_ns=1810,
-        prove_ns=18.5,
-        setup_ns=1100,
-        pairing_ms=0.124,
-        verify_ms=1.59,
+        transform_ns=83.9,
+        generator_ns=(5010, 13600),
+        scale_ns=77300,
+        witness_ns=1840,
+        prove_ns=186,
+        setup_ns=1090,
+        pairing_ms=0.122,
+        verify_ms=1.39,
         point_bytes=(96, 192),
-        prove_bytes=196,
-        setup_bytes=396,
-        speedup_of_two=1.98,
+        prove_bytes=727,
+        setup_bytes=415,
+        first_ms=55.1,
+        fixed_bytes=(15300000, 3470000),
+        speedup_of_two=2,
+    ),
+    ("native", "bn254"): UnitCosts(
+        g1=(
+            (134, 92.5, 83.1),  # 0, +-1
+            (317, 185, 181),  # 8 bits
+            (488, 335, 338),  # 16 bits
+            (939, 643, 498),  # 32 bits
+            (1780, 1190, 857),  # 64 bits
+            (7680, 4550, 3280),  # full
+        ),
+        g2=(
+            (222, 215, 207),  # 0, +-1
+            (777, 448, 444),  # 8 bits
+            (1320, 842, 869),  # 16 bits
+            (2750, 1640, 1310),  # 32 bits
+            (5390, 3050, 2280),  # 64 bits
+            (21500, 11700, 9080),  # full
+        ),
+        transform_ns=80.6,
+        generator_ns=(2970, 8120),
+        scale_ns=45300,
+        witness_ns=1800,
+        prove_ns=29.3,
+        setup_ns=1590,
+        pairing_ms=0.191,
+        verify_ms=1.36,
+        point_bytes=(58, 128),
+        prove_bytes=602,
+        setup_bytes=421,
+        first_ms=28.1,
+        fixed_bytes=(10300000, 4850000),
+        speedup_of_two=2,
     ),
     ("arkworks", "bls12-381"): UnitCosts(
         g1=(
@@ -140,6 +178,8 @@ UNIT_COSTS: dict[tuple[str, str], UnitCosts] = {
         point_bytes=(158, 301),
         prove_bytes=295,
         setup_bytes=411,
+        first_ms=0,
+        fixed_bytes=(0, 0),
         speedup_of_two=1,
     ),
     ("reference", "bls12-381"): UnitCosts(
@@ -170,37 +210,9 @@ UNIT_COSTS: dict[tuple[str, str], UnitCosts] = {
         point_bytes=(3, 61),
         prove_bytes=4480,
         setup_bytes=4990,
+        first_ms=0,
+        fixed_bytes=(0, 0),
         speedup_of_two=1,
-    ),
-    ("native", "bn254"): UnitCosts(
-        g1=(
-            (134, 94.8, 83.1),  # 0, +-1
-            (316, 189, 176),  # 8 bits
-            (490, 340, 330),  # 16 bits
-            (948, 638, 492),  # 32 bits
-            (1820, 1180, 824),  # 64 bits
-            (7660, 4540, 3360),  # full
-        ),
-        g2=(
-            (236, 204, 203),  # 0, +-1
-            (766, 436, 443),  # 8 bits
-            (1290, 849, 851),  # 16 bits
-            (2760, 1640, 1270),  # 32 bits
-            (5330, 3060, 2210),  # 64 bits
-            (21300, 11700, 8890),  # full
-        ),
-        transform_ns=81.2,
-        generator_ns=(3130, 8500),
-        scale_ns=45400,
-        witness_ns=1890,
-        prove_ns=103,
-        setup_ns=1310,
-        pairing_ms=0.19,
-        verify_ms=0.983,
-        point_bytes=(58, 128),
-        prove_bytes=177,
-        setup_bytes=330,
-        speedup_of_two=1.93,
     ),
     ("reference", "bn254"): UnitCosts(
         g1=(
@@ -230,6 +242,8 @@ UNIT_COSTS: dict[tuple[str, str], UnitCosts] = {
         point_bytes=(10, 29),
         prove_bytes=3800,
         setup_bytes=5120,
+        first_ms=0,
+        fixed_bytes=(0, 0),
         speedup_of_two=1,
     ),
 }

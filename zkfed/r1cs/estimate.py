@@ -47,7 +47,7 @@ class Estimate:
         verify_ms: Milliseconds to check one proof.
         setup_mb: Peak memory of a setup above the interpreter's, in MB.
         prove_mb: Peak memory of a proof above the interpreter's, in MB; the key is in it.
-        proving_key_bytes: Points and wire numbers of the proving key; the file's header is not in it.
+        proving_key_bytes: Points (both coordinates) and wire numbers; the file's header and padding are not in it.
         verifying_key_bytes: Points of the verifying key.
     """
 
@@ -137,6 +137,7 @@ def estimate(system: System, backend: str | None, threads: int | None) -> Estima
     if threads < 1:
         raise ValueError(f"{threads} threads: expected at least 1")
     entries = _entries(system)
+    rows = entries + system.domain_size
     weight, trapdoors = _weight(system), _unlinked(system) + 2 * len(system.links)
     verify_s = (costs.verify_ms + (4 + trapdoors) * costs.pairing_ms) * 1e-3
     verify_s += costs.sum_seconds("G1", (0, 0, 0, 0, 0, system.public_count))
@@ -151,9 +152,9 @@ def estimate(system: System, backend: str | None, threads: int | None) -> Estima
         setup_s=_setup_seconds(system, costs, (first, second), threads),
         phases=_phases(system, costs, weight, threads) | {"check": verify_s},
         verify_ms=verify_s * 1e3,
-        setup_mb=(memory + costs.setup_bytes * (entries + system.domain_size)) / 1e6,
-        prove_mb=(memory + costs.prove_bytes * (entries + system.domain_size)) / 1e6,
-        proving_key_bytes=first * g1 + second * g2 + 4 * (sum(weight["A"]) + second),
+        setup_mb=(memory + costs.fixed_bytes[0] + costs.setup_bytes * rows) / 1e6,
+        prove_mb=(memory + costs.fixed_bytes[1] + costs.prove_bytes * rows) / 1e6,
+        proving_key_bytes=2 * (first * g1 + second * g2) + 4 * (sum(weight["A"]) + second),
         verifying_key_bytes=(1 + system.public_count) * g1 + (2 + trapdoors) * g2,
         proof_bytes=_proof_points(system) * g1 + g2,
     )  # fmt: skip
@@ -221,4 +222,5 @@ def _setup_seconds(system: System, costs: UnitCosts, points: tuple[int, int], th
     linked = sum(s.stop - s.start for s in system.segments if s.is_linked)
     first, second = points[0] + system.public_count, points[1] + 2
     made = first * costs.generator_ns[0] + second * costs.generator_ns[1] + LINK_SCALES * linked * costs.scale_ns
-    return (made / costs.speedup(threads) + costs.setup_ns * (_entries(system) + system.domain_size)) * 1e-9
+    rest = costs.setup_ns * (_entries(system) + system.domain_size) + costs.first_ms * 1e6
+    return (made / costs.speedup(threads) + rest) * 1e-9
