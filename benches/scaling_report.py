@@ -178,7 +178,7 @@ def plot(rows: list[Row], path: Path) -> None:
         axes.set(xscale="log", yscale="log", xlabel="constraints", ylabel=unit, title=title)
         axes.set_xscale("log", base=2)
         axes.grid(visible=True, which="major", linewidth=0.4)
-        axes.legend(fontsize=7.5)
+        axes.legend(fontsize=7.5, loc="upper left")
     figure.suptitle(where, fontsize=10)
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -44,7 +44,7 @@ class UnitCosts:
         witness_ns: Of one wire that the witness program fills.
         prove_ns: Of the rest of a proof, per entry of the matrices and point of the domain.
         setup_ns: Of the rest of a setup, likewise.
-        pairing_ms: Of one pair in the verifier's product of pairings.
+        pairing_ms: Of one pair in the verifier's product of pairings, with what is summed for it.
         verify_ms: Of the rest of a verification, but for the sum over the public inputs.
         point_bytes: Memory of a point of G1 and of G2.
         prove_bytes: Memory of the rest of a proof, likewise.
