@@ -94,3 +94,39 @@ def test_as_ints_makes_python_integers_and_reduces() -> None:
     big = field.as_ints([1 << 200, -3])
     assert big.dtype == object
     assert big.tolist() == [1 << 200, -3]
+
+
+@given(st.data())
+def test_the_integer_product_is_exact(data: st.DataObject) -> None:
+    m, n, c = (data.draw(st.integers(1, 5)) for _ in range(3))
+    bits = [data.draw(st.sampled_from([0, 1, 15, 21, 25, 26, 52, 53, 63, 64, 255])) for _ in range(2)]
+
+    def drawn(shape: tuple[int, int], size: int) -> np.ndarray:
+        edges = st.sampled_from([(1 << size) - 1, -(1 << size), -1, 0])
+        entries = st.one_of(edges, st.integers(-(1 << size), (1 << size) - 1))
+        count = shape[0] * shape[1]
+        return np.array(data.draw(st.lists(entries, min_size=count, max_size=count)), dtype=object).reshape(shape)
+
+    left, right = drawn((m, n), bits[0]), drawn((n, c), bits[1])
+    expected = (left @ right).tolist()
+    assert field.integer_product(left, right).tolist() == expected
+    if max(bits) <= 63:
+        machine = [side.astype(np.int64) for side in (left, right)]
+        assert field.integer_product(*machine).tolist() == expected
+
+
+def test_the_integer_product_is_exact_where_every_bit_is_used() -> None:
+    n = (1 << 11) - 1
+    for bits in (20, 21, 22, 42, 63):
+        top = np.full((1, n), (1 << bits) - 1, dtype=np.int64)
+        low = np.full((n, 1), -(1 << bits), dtype=np.int64)
+        assert field.integer_product(top, low).tolist() == [[-n * ((1 << bits) - 1) << bits]]
+        assert field.integer_product(low.T, low).tolist() == [[n << 2 * bits]]
+
+
+def test_the_integer_product_of_nothing() -> None:
+    assert (
+        field.integer_product(np.zeros((2, 0), dtype=object), np.zeros((0, 3), dtype=object)).tolist() == [[0] * 3] * 2
+    )
+    with pytest.raises(ValueError, match="does not fit"):
+        field.integer_product(np.zeros((2, 3), dtype=object), np.zeros((2, 3), dtype=object))

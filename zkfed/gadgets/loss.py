@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zkfed.algebra.field import Ints, as_ints
+from zkfed.algebra.field import Ints, as_ints, integer_product
 from zkfed.r1cs.builder import Builder, Values
 from zkfed.r1cs.linear import Linear
 
@@ -64,7 +64,7 @@ class QuadraticForms:
 
         def hint(values: Values) -> Ints:
             d, g = values(update), int(values(gamma))
-            exact = values.private["gram"] @ values.private["update"].reshape(update.shape)
+            exact = integer_product(values.private["gram"], values.private["update"].reshape(update.shape))
             return np.asarray((as_ints(exact + values.private["gradient"]) + g * d) % order, dtype=object)
 
         v = builder.witness("forms/gradient", update.shape, hint, segment=segment)
@@ -95,7 +95,7 @@ def declare_forms(builder: Builder, update: Linear, *, segment: str, norm_max: i
         return np.asarray((d * d).sum(), dtype=object)
 
     def change(values: Values) -> Ints:
-        exact = values.private["gram"] @ values.private["update"].reshape(update.shape)
+        exact = integer_product(values.private["gram"], values.private["update"].reshape(update.shape))
         return np.asarray((values(update) * as_ints(exact + values.private["gradient"])).sum(), dtype=object)
 
     return QuadraticForms(

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zkfed.algebra.field import Ints, powers
+from zkfed.algebra.field import Ints, integer_product, powers
 from zkfed.r1cs.builder import Builder
 from zkfed.r1cs.linear import Linear
 
@@ -51,7 +51,7 @@ def sketch(matrix: Ints, offset: Ints, rho: int, tau: int, order: int) -> Sketch
         order: r.
     """
     s, t = powers(rho, matrix.shape[0], order), powers(tau, offset.shape[1], order)
-    left = np.asarray(s @ matrix % order, dtype=object)
+    left = np.asarray(integer_product(s.reshape(1, -1), matrix)[0] % order, dtype=object)
     return Sketch(left, int(s @ (offset @ t % order) % order))
 
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from zkfed.algebra.backend import Points
 from zkfed.algebra.curve import CURVES, Curve
-from zkfed.algebra.field import Ints, as_ints
+from zkfed.algebra.field import Ints, as_ints, integer_product, powers
 from zkfed.encoding import digest
 from zkfed.errors import DecodeError, ProofInvalid, UnsatisfiedConstraint
 from zkfed.fixedpoint import quantise_features, quantise_targets
@@ -163,7 +163,7 @@ class PublicTerms:
 
     model: LinearModel
     base: Ints
-    gram: Ints
+    gram: npt.NDArray[np.int64]
     gradient: Ints
     loss: int
     benchmark_digest: bytes
@@ -196,7 +196,9 @@ class PublicTerms:
         exact = as_ints(residual)
         loss = int((exact * exact).sum())
         gradient = as_ints(2 * (x.T @ residual))
-        return cls(model, w0, as_ints(x.T @ x), gradient, loss, benchmark.digest)
+        # At most rows * 127^2, far below 2^63.
+        gram = integer_product(benchmark.features.T, benchmark.features).astype(np.int64)
+        return cls(model, w0, gram, gradient, loss, benchmark.digest)
 
     def loss_change_max(self, millionths: int, base_loss_min: int) -> int:
         """Returns M = floor((S - X) L0 / S) - L0, after checking 0 < L_min <= L0.
@@ -214,7 +216,7 @@ class PublicTerms:
     def loss_change(self, update: npt.NDArray[Any]) -> int:
         """Returns L(W0 + D) - L(W0) of an integer update, the number that the circuit bounds."""
         d = as_ints(np.asarray(update)).reshape(self.base.shape)
-        return int((d * (self.gram @ d + self.gradient)).sum())
+        return int((d * (integer_product(self.gram, d) + self.gradient)).sum())
 
     def check_update(self, update: npt.NDArray[Any], *, squared_norm_max: int, loss_change_max: int) -> None:
         """Says before proving whether an update satisfies the statement.
@@ -238,9 +240,11 @@ class PublicTerms:
         def derive(stage: int, challenges: dict[str, int]) -> dict[str, Any]:
             if stage == 1:
                 return {}
-            shifted = self.gram + challenges["gamma"] * np.identity(len(self.gram), dtype=object)
-            s = sketch(shifted, self.gradient, challenges["rho"], challenges["tau"], curve.order)
-            return {"gradient/left": s.left, "gradient/offset": s.offset}
+            rho, tau, r = challenges["rho"], challenges["tau"], curve.order
+            s = sketch(self.gram, self.gradient, rho, tau, r)
+            # s (G + gamma I), without a second matrix of scalars.
+            left = (s.left + challenges["gamma"] * powers(rho, len(self.gram), r)) % r
+            return {"gradient/left": left, "gradient/offset": s.offset}
 
         static = {"squared-norm-max": squared_norm_max, "loss-change-max": loss_change_max}
         return Instance(context, static, (commitment,), derive)
