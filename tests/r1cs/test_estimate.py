@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benches.synthetic import KINDS
 from tests.gadgets.gadget_circuits import CIRCUITS, default, run
 from tests.groth16.samples import CASES, Case
 from tests.statements.circuit_samples import bounded_run, sample
@@ -19,7 +20,11 @@ from tests.witness_runner import Run
 from zkfed.algebra.curve import BLS12_381, BN254
 from zkfed.groth16.proof import proof_bytes
 from zkfed.policy import LinearModel
+from zkfed.r1cs.builder import Builder
 from zkfed.r1cs.costs import CLASSES, UNIT_COSTS
+from zkfed.r1cs.estimate import _found_magnitudes
+from zkfed.r1cs.linear import constant
+from zkfed.r1cs.system import System
 from zkfed.r1cs.wires import FULL_SIZE
 from zkfed.statements.update_bound import noise_circuit, update_circuit
 
@@ -80,10 +85,38 @@ def test_small_wires_are_known_to_be_small() -> None:
     assert (a_run.system.magnitudes[small] != FULL_SIZE).all()  # type: ignore[index]
 
 
-def test_a_circuit_from_arrays_counts_as_full_size() -> None:
-    system = replace(update_circuit(5), magnitudes=None)
-    for counts in system.estimate().weight.values():
-        assert sum(counts[:-1]) == 0
+def foreign(system: System) -> System:
+    """The circuit as another tool would hand it over: rows alone."""
+    return replace(system, magnitudes=None)
+
+
+def test_a_foreign_circuit_counts_as_full_size_but_for_its_bits() -> None:
+    for counts in foreign(update_circuit(5)).estimate().weight.values():
+        assert sum(counts[1:-1]) == 0
+    known = default("bits").system  # b (b - 1) = 0
+    assert foreign(known).estimate().weight["K"] == known.estimate().weight["K"]
+    mixed = KINDS["mixed"](400, BN254).system  # b b = b
+    found, given = foreign(mixed).estimate().weight["A"], mixed.estimate().weight["A"]
+    assert (found[0], sum(found)) == (given[0], sum(given))
+    assert found[0] > 300
+
+
+@pytest.mark.parametrize("change", ["side", "sign", "other wire", "other constant", "twice"])
+def test_only_bits_are_found_to_be_bits(change: str) -> None:
+    """Rows that look like that of a bit: the first two are some, the others allow other values."""
+    builder = Builder("look-alikes")
+    b, other = (builder.witness(name, (), lambda values: 0, segment=None) for name in ("b", "other"))
+    a_side, b_side, c_side = {
+        "side": (b - 1, b, constant(0)),
+        "sign": (b * 5, 1 - b, constant(0)),
+        "other wire": (b, other - 1, constant(0)),
+        "other constant": (b, b - 2, constant(0)),
+        "twice": (b, b, b * 2),
+    }[change]
+    builder.enforce(change, a_side, b_side, c_side)
+    system = builder.finish()
+    bits = {int(w) for w in np.flatnonzero(_found_magnitudes(foreign(system)) == 1)}
+    assert bits == ({0, int(system.final_of[b.wires[0]])} if change in ("side", "sign") else {0})
 
 
 def test_sizes_do_not_enter_the_digest() -> None:

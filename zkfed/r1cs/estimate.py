@@ -180,8 +180,7 @@ def _proof_points(system: System) -> int:
 
 def _weight(system: System) -> dict[str, Counts]:
     """Counts the points of each part of a proof by the size class of their scalars."""
-    full = np.full(system.wire_count, FULL_SIZE, np.uint8)
-    classes = class_of(full if system.magnitudes is None else system.magnitudes)
+    classes = class_of(_found_magnitudes(system) if system.magnitudes is None else system.magnitudes)
 
     def count(wires: npt.NDArray[np.intp] | slice, *, full: int = 0) -> Counts:
         found = np.bincount(classes[wires], minlength=len(CLASSES))
@@ -202,6 +201,28 @@ def _weight(system: System) -> dict[str, Counts]:
             weight[f"PoK {s.name}"] = count(wires) if is_first else count(slice(0), full=s.stop - s.start)
             is_first = False
     return weight
+
+
+def _found_magnitudes(system: System) -> npt.NDArray[np.uint8]:
+    """Returns the sizes of wires of a circuit that no `Builder` made: bits are known by their own rows.
+
+    The rows are a b (b - 1) = 0, whichever side holds b, and b b = b.
+    """
+    out = np.full(system.wire_count, FULL_SIZE, np.uint8)
+    out[0] = 1
+    a, b, c, r = system.a, system.b, system.c, system.curve.order
+    counts = [np.diff(m.indptr) for m in (a, b, c)]
+    for one, two, sides in ((a, b, (1, 2, 0)), (b, a, (2, 1, 0))):
+        rows = np.flatnonzero(np.logical_and.reduce([n == side for n, side in zip(counts, sides, strict=True)]))
+        wire, at = one.columns[one.indptr[rows]], two.indptr[rows]
+        pair, cancels = two.columns[[at, at + 1]], (two.coefficients[at] + two.coefficients[at + 1]) % r == 0
+        is_bit = (pair.sum(axis=0) == wire) & (pair.min(axis=0) == 0) & cancels.astype(bool)
+        out[wire[is_bit]] = 1
+    rows = np.flatnonzero((counts[0] == 1) & (counts[1] == 1) & (counts[2] == 1))
+    wires, values = zip(*[(m.columns[m.indptr[rows]], m.coefficients[m.indptr[rows]]) for m in (a, b, c)], strict=True)
+    is_bit = (wires[0] == wires[1]) & (wires[1] == wires[2])
+    out[wires[0][is_bit & ((values[0] * values[1] - values[2]) % r == 0).astype(bool)]] = 1
+    return out
 
 
 def _phases(system: System, costs: UnitCosts, weight: dict[str, Counts], threads: int) -> dict[str, float]:

@@ -248,8 +248,8 @@ class System:
     """A finished circuit. Built by `Builder.finish`; see the module.
 
     Attributes:
-        magnitudes: Bits of the largest absolute value of each wire, for `estimate` alone; any
-            scalar if it is None. The digest does not depend on it.
+        magnitudes: Bits of the largest absolute value of each wire, for `estimate` alone, which
+            finds the wires that are bits if it is None. The digest does not depend on it.
     """
 
     name: str
