@@ -9,6 +9,8 @@ from __future__ import annotations
 import gc
 import mmap
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -165,3 +167,44 @@ def test_ctrl_c_ends_a_long_check() -> None:
         backend.decode_affine("G2", data, 1 << 18)
     timer.join()
     assert len(backend.decode_affine("G2", data[: 192 << 10], 1 << 10)) == 1 << 10
+
+
+INTERRUPTED = """
+import sys
+import numpy as np
+from zkfed.algebra.curve import BLS12_381
+from zkfed.algebra.native import NativeBackend
+
+backend, rng = NativeBackend(BLS12_381, threads=1), np.random.default_rng(1)
+scalars = rng.integers(0, 1 << 62, (1 << 18, 4), dtype=np.uint64)
+few = backend.generator("G2", scalars[: 1 << 10])
+points = backend.concat("G2", [few] * 256)
+operations = {
+    "sum": lambda: backend.msm(points, scalars),
+    "comb": lambda: backend.generator("G2", scalars),
+    "quotient": lambda: [backend.quotient(scalars, scalars, scalars) for _ in range(1000)],
+    "decode": lambda: backend.decode("G2", backend.encode(few) * 256, 1 << 18),
+}
+for name, work in operations.items():
+    print(name, flush=True)
+    try:
+        work()
+        sys.exit(f"{name} was not interrupted")
+    except KeyboardInterrupt:
+        one = backend.generator("G1", scalars[:1])
+        assert backend.is_equal(backend.msm(one, scalars[:1]), backend.scale(one, scalars[:1])).all()
+"""
+
+
+def test_ctrl_c_reaches_every_long_operation_and_the_process_goes_on() -> None:
+    """The signal comes from outside, as from a terminal; benches/interruption.py measures the time."""
+    command = [sys.executable, "-c", INTERRUPTED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        hung = threading.Timer(120, process.kill)
+        hung.start()
+        assert process.stdout is not None
+        for _ in process.stdout:
+            threading.Timer(0.3, process.send_signal, [signal.SIGINT]).start()
+        errors = process.stderr.read() if process.stderr else ""
+        assert process.wait() == 0, errors
+        hung.cancel()

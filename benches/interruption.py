@@ -1,0 +1,77 @@
+"""How long Ctrl-C takes to end each long operation of the native core: `python -m benches.interruption`.
+
+Each operation runs on 2^log terms and gets SIGINT after 0.2 to 3.2 seconds; the table shows the
+longest time from a signal to KeyboardInterrupt. An operation that ends before its signal does not
+count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from zkfed.algebra.curve import CURVES
+from zkfed.algebra.native import NativeBackend
+
+MOMENTS_S = (0.2, 0.5, 0.9, 1.7, 3.2)
+
+
+def stopped_after(work: Callable[[], object], delay_s: float) -> float | None:
+    """Returns the seconds from a signal after `delay_s` to the interruption, or None if there was none."""
+    sent: list[float] = []
+
+    def send() -> None:
+        sent.append(time.perf_counter())
+        signal.raise_signal(signal.SIGINT)
+
+    timer = threading.Timer(delay_s, send)
+    try:
+        timer.start()
+        work()
+        timer.cancel()
+        timer.join()  # a signal that is on its way comes here
+    except KeyboardInterrupt:
+        return time.perf_counter() - sent[0]
+    return None
+
+
+def operations(curve: str, log: int) -> dict[str, Callable[[], object]]:
+    backend, rng = NativeBackend(CURVES[curve]), np.random.default_rng(1)
+    scalars = rng.integers(0, 1 << 63, (1 << log, 4), dtype=np.uint64)
+    scalars[:, 3] >>= np.uint64(3)
+    some = 1 << min(log, 14)
+    out: dict[str, Callable[[], object]] = {"quotient": lambda: backend.quotient(scalars, scalars[::-1], scalars)}
+    for group in ("G1", "G2"):
+        few = backend.generator(group, scalars[:some])
+        data = backend.encode(few)
+        points = backend.concat(group, [few] * (len(scalars) // some))
+        out |= {
+            f"sum {group}": lambda g=points: backend.msm(g, scalars),
+            f"comb {group}": lambda g=group: backend.generator(g, scalars),
+            f"multiples {group}": lambda g=points: backend.scale(g, scalars),
+            f"decode {group}": lambda g=group, d=data: backend.decode(g, d * (len(scalars) // some), len(scalars)),
+            f"encode {group}": lambda g=points: backend.encode(g),
+            f"add {group}": lambda g=points: backend.add(g, g),
+        }  # fmt: skip
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--log", type=int, default=20)
+    arguments = parser.parse_args()
+    print(f"2^{arguments.log} terms: seconds from Ctrl-C to its exception")
+    for curve in sorted(CURVES):
+        for name, work in operations(curve, arguments.log).items():
+            stops = [s for s in (stopped_after(work, moment) for moment in MOMENTS_S) if s is not None]
+            longest = f"{max(stops):.2f}" if stops else "ends before"
+            print(f"{curve:>10} {name:>14} {longest:>12}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
