@@ -34,10 +34,8 @@ def forced_proof(prover: Prover, instance: Instance, private: dict[str, Any], bl
     challenger, assignment, d, segments = prover._commit(
         instance, private, lambda: secrets.randbelow(order), is_strict=False
     )
-    z = assignment.final()
-    return prover._assemble(
-        (challenger, d, segments), z, prover.system.evaluate(z), blinders, lambda: secrets.randbelow(order)
-    )
+    committed = (challenger, d, segments)
+    return prover._assemble(committed, assignment.final(), blinders, lambda: secrets.randbelow(order))
 
 
 class _CheatingDevice(Device):

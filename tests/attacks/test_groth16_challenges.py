@@ -65,7 +65,7 @@ def late_proof(case: Case, instance: Instance, private: dict[str, Any]) -> tuple
     segments = [to_limbs(z[s.start : s.stop].tolist()) for s in case.system.segments]
     d = tuple(case.backend.msm(basis, values) for basis, values in zip(case.key.bases, segments, strict=True))
     committed = (challenger, d, segments)
-    proof = case.prover._assemble(committed, z, case.system.evaluate(z), (case.blinder,), rand)
+    proof = case.prover._assemble(committed, z, (case.blinder,), rand)
     return challenger, proof
 
 
@@ -150,7 +150,7 @@ def test_control_a_verifier_that_forgets_the_commitments_accepts_a_value_out_of_
     close_the_sum(case, z)
     segments = [to_limbs(z[s.start : s.stop].tolist()) for s in case.system.segments]
     d = tuple(case.backend.msm(basis, values) for basis, values in zip(case.key.bases, segments, strict=True))
-    proof = case.prover._assemble((challenger, d, segments), z, case.system.evaluate(z), (case.blinder,), rand)
+    proof = case.prover._assemble((challenger, d, segments), z, (case.blinder,), rand)
     weak = WithoutCommitments(case.backend, case.vk.layout, case.vk.digest, instance)
     weak.draw(1, proof.d)
     assert all(holds(case.backend, equation) for equation in equations(case.vk, weak, proof))

@@ -57,6 +57,9 @@ class LogBackend:
     def concat(self, group: Group, parts: Sequence[Points]) -> Points:
         return Points(group, np.concatenate([np.zeros(0, dtype=object), *[p.raw for p in parts]]))
 
+    def compiled(self, *_: Any) -> None:
+        return None
+
     def encode(self, points: Points) -> bytes:
         size = TOY.point_bytes(points.group)
         return b"".join(int(v).to_bytes(size, "big") for v in points.raw)

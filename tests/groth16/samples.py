@@ -256,7 +256,7 @@ class Forger:
         challenger, z, d, segments = self.commit(rand)
         edit(z)
         blinders = (case.blinder if blinder is None else blinder,)
-        return case.prover._assemble((challenger, d, segments), z, case.system.evaluate(z), blinders, rand)
+        return case.prover._assemble((challenger, d, segments), z, blinders, rand)
 
     def commit(self, rand: Callable[[], int]) -> tuple[Challenger, Any, tuple[Points, ...], list[Limbs]]:
         case, backend = self.case, self.case.backend

@@ -19,7 +19,7 @@ import functools
 import importlib.util
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -27,9 +27,11 @@ import numpy as np
 import numpy.typing as npt
 
 from zkfed.algebra.curve import BLS12_381, CURVES, Curve
-from zkfed.algebra.field import Limbs
+from zkfed.algebra.field import Ints, Limbs
 
-__all__ = ["Backend", "BackendStatus", "Group", "Points", "backends", "use"]
+__all__ = [
+    "Backend", "BackendStatus", "Compiled", "CompiledProver", "Group", "Matrix", "Points", "backends", "use",
+]  # fmt: skip
 
 Group = Literal["G1", "G2"]
 BoolVector = npt.NDArray[np.bool_]
@@ -52,6 +54,34 @@ class Points:
 
     def __repr__(self) -> str:
         return f"Points({self.group}, {len(self)})"
+
+
+Matrix = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Ints]
+"""Compressed rows: indptr, columns, coefficients in [0, r)."""
+
+
+class CompiledProver(Protocol):
+    """A circuit and a proving key inside a backend."""
+
+    def prove(
+        self, z: Limbs, blinding: Limbs, *, is_checked: bool, report: Callable[[float], None] | None
+    ) -> tuple[Points, Points, Points] | None:
+        """Returns A, B and C for z and (r, s); None if a row does not hold and `is_checked`."""
+        ...
+
+
+class Compiled(Protocol):
+    """The matrices of a circuit inside a backend."""
+
+    def key_scalars(self, size: int, trapdoors: Limbs, private_start: int) -> tuple[Limbs, Limbs, Limbs, Limbs]:
+        """Returns u, v, k, h (groth16/core.py) from (tau, alpha, beta, delta)."""
+        ...
+
+    def prover(
+        self, points: Sequence[Points], a_wires: npt.NDArray[np.int64], b_wires: npt.NDArray[np.int64]
+    ) -> CompiledProver:
+        """Takes (alpha, beta, delta) in G1, (beta, delta) in G2, a, b1, b2, k and h."""
+        ...
 
 
 class Backend(Protocol):
@@ -142,6 +172,10 @@ class Backend(Protocol):
         H has n = len(a) elements, a power of two, g is the curve's field generator. The
         constant 1/Z(g) is folded into the proving key.
         """
+        ...
+
+    def compiled(self, wires: int, matrices: Sequence[Matrix]) -> Compiled | None:
+        """Takes the matrices A, B, C of a circuit; None if this backend proves by its vectors."""
         ...
 
 

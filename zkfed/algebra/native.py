@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from zkfed.algebra.backend import Group, Points
+from zkfed.algebra.backend import Group, Matrix, Points
 from zkfed.algebra.curve import BLS12_381, BN254, Curve
-from zkfed.algebra.field import Limbs
+from zkfed.algebra.field import Limbs, to_limbs
 from zkfed.algebra.hash_to_curve import check_domain
 from zkfed.algebra.points import check_pairing_input, check_same_group
 from zkfed.errors import DecodeError
@@ -121,7 +121,55 @@ class NativeBackend:
     def quotient(self, a: Limbs, b: Limbs, c: Limbs) -> Limbs:
         sides = (_bytes(a), _bytes(b), _bytes(c))
         out = self._module.quotient(self._curve.name, sides, self._threads)
-        return np.frombuffer(out, dtype="<u8").reshape(-1, 4)
+        return _limbs(out)
+
+    def compiled(self, wires: int, matrices: Sequence[Matrix]) -> _Circuit:
+        return _Circuit(self._module, self._curve.name, (wires, matrices), self._threads)
+
+
+class _Circuit:
+    """`Compiled` on zkfed_native."""
+
+    def __init__(self, module: Any, curve: str, system: tuple[int, Sequence[Matrix]], threads: int) -> None:
+        wires, matrices = system
+        # Few coefficients are distinct: each is handed over once, entries by number.
+        numbers: dict[int, int] = {}
+        rows = [
+            (
+                indptr[1:].astype(np.uint32).tobytes(),
+                columns.astype(np.uint32).tobytes(),
+                np.fromiter((numbers.setdefault(c, len(numbers)) for c in values.tolist()), np.uint32).tobytes(),
+            )
+            for indptr, columns, values in matrices
+        ]
+        self._module, self._threads = module, threads
+        self._raw = module.Circuit(curve, wires, _bytes(to_limbs(numbers)), rows)
+
+    def key_scalars(self, size: int, trapdoors: Limbs, private_start: int) -> tuple[Limbs, Limbs, Limbs, Limbs]:
+        u, v, k, h = self._raw.key_scalars(size, _bytes(trapdoors), private_start, self._threads)
+        return _limbs(u), _limbs(v), _limbs(k), _limbs(h)
+
+    def prover(
+        self, points: Sequence[Points], a_wires: npt.NDArray[np.int64], b_wires: npt.NDArray[np.int64]
+    ) -> _Prover:
+        wires = (w.astype(np.uint32).tobytes() for w in (a_wires, b_wires))
+        return _Prover(self._module.Prover(self._raw, [p.raw for p in points], *wires), self._threads)
+
+
+class _Prover:
+    """`CompiledProver` on zkfed_native."""
+
+    def __init__(self, raw: Any, threads: int) -> None:
+        self._raw, self._threads = raw, threads
+
+    def prove(
+        self, z: Limbs, blinding: Limbs, *, is_checked: bool, report: Callable[[float], None] | None
+    ) -> tuple[Points, Points, Points] | None:
+        proof = self._raw.prove(_bytes(z), _bytes(blinding), is_checked, self._threads, report)
+        if proof is None:
+            return None
+        a, b, c = proof
+        return Points("G1", a), Points("G2", b), Points("G1", c)
 
 
 def load() -> Any:
@@ -140,6 +188,10 @@ def load() -> Any:
 
 def _bytes(scalars: Limbs) -> bytes:
     return np.ascontiguousarray(scalars, dtype="<u8").tobytes()
+
+
+def _limbs(data: bytes) -> Limbs:
+    return np.frombuffer(data, dtype="<u8").reshape(-1, 4)
 
 
 def _usable_cores() -> int:

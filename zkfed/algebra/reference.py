@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkfed.algebra.affine import AffineGroup, FirstGroup, Point, SecondGroup
-from zkfed.algebra.backend import Group, Points
+from zkfed.algebra.backend import Group, Matrix, Points
 from zkfed.algebra.curve import BLS12_381, BN254, Curve
 from zkfed.algebra.field import Limbs, check_limbs, from_limbs, to_limbs
 from zkfed.algebra.hash_to_curve import check_domain, hash_to_two_points
@@ -173,6 +173,9 @@ class ReferenceBackend:
             return Points("G1", [(int(x), int(y)) for x, y in points])
         halves = [hash_to_two_points(m, domain) for m in messages]
         return Points("G1", self._groups["G1"].add_pairs([a for a, _ in halves], [b for _, b in halves]))
+
+    def compiled(self, wires: int, matrices: Sequence[Matrix]) -> None:
+        return None
 
     def quotient(self, a: Limbs, b: Limbs, c: Limbs) -> Limbs:
         sides = [from_limbs(v) for v in (a, b, c)]

@@ -13,7 +13,6 @@ Not constant time: who can measure how long proving takes learns something about
 
 from __future__ import annotations
 
-import functools
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +23,7 @@ from zkfed.algebra.backend import Backend, Points
 from zkfed.algebra.field import Ints, Limbs, check_limbs, from_limbs, to_limbs
 from zkfed.errors import DecodeError, KeyRefused, UnsatisfiedConstraint
 from zkfed.groth16.challenge import Challenger
+from zkfed.groth16.core import Report, core_of
 from zkfed.groth16.keys import ProvingKey, refuse
 from zkfed.groth16.proof import Instance, Proof
 from zkfed.groth16.setup import domain_size, external_columns
@@ -32,6 +32,9 @@ from zkfed.r1cs.system import System
 from zkfed.r1cs.witness import Assignment
 
 __all__ = ["Prover"]
+
+Committed = tuple[Challenger, tuple[Points, ...], list[Limbs]]
+"""The challenges, the commitments of the segments, the segments' scalars."""
 
 
 class Prover:
@@ -61,14 +64,25 @@ class Prover:
         refuse(key.verifying)
         self.key, self.system, self.backend = key, system, key.verifying.backend
         _check_equations(key)
+        self._core = core_of(key, system)
 
-    def prove(self, instance: Instance, private: dict[str, Any], blinders: tuple[int, ...] = ()) -> Proof:
+    def prove(
+        self,
+        instance: Instance,
+        private: dict[str, Any],
+        blinders: tuple[int, ...] = (),
+        report: Report | None = None,
+    ) -> Proof:
         """Proves that `private` satisfies the circuit for `instance`.
+
+        Ctrl-C stops it within a second on a compiled backend; nothing is left behind.
 
         Args:
             instance: What the verifier will know.
             private: The prover's inputs, read by the circuit's hints.
             blinders: rho of each external commitment, in [0, r).
+            report: Is called with the part that is done, at most ten times a second; what it
+                raises stops the proof and comes out here.
 
         Returns:
             A proof that `verify` has accepted.
@@ -78,22 +92,29 @@ class Prover:
             DecodeError: The instance does not fit the circuit.
             ProofInvalid: The private inputs do not open the instance's commitments.
         """
-        rand = functools.partial(_random_scalar, self.system.curve.order)
-        return self._prove(instance, private, blinders, rand)
+        return self._prove(instance, private, blinders, self._rand, report)
+
+    def _rand(self) -> int:
+        # 384 bits reduced modulo r are uniform up to 2^-128.
+        return secrets.randbits(384) % self.system.curve.order
 
     def _prove(
-        self, instance: Instance, private: dict[str, Any], blinders: tuple[int, ...], rand: Callable[[], int]
+        self,
+        instance: Instance,
+        private: dict[str, Any],
+        blinders: tuple[int, ...],
+        rand: Callable[[], int],
+        report: Report | None = None,
     ) -> Proof:
         """The twin of `prove` that takes its randomness, for tests and vectors."""
         challenger, assignment, d, segments = self._commit(instance, private, rand)
-        z = assignment.final()
-        az, bz, cz = self.system.evaluate(z)
-        self.system.check(az, bz, cz)
-        proof = self._assemble((challenger, d, segments), z, (az, bz, cz), blinders, rand)
+        z, blinding = assignment.final(), (rand(), rand())
+        abc = self._core.assemble(to_limbs(z.tolist()), blinding, is_checked=True, report=report)
+        proof = self._complete(abc, (challenger, d, segments), blinders)
         verify(self.key.verifying, instance, proof)
         return proof
 
-    def prove_assignment(self, instance: Instance, assignment: Limbs) -> Proof:
+    def prove_assignment(self, instance: Instance, assignment: Limbs, report: Report | None = None) -> Proof:
         """Proves a circuit without segments and challenges from its whole assignment.
 
         For circuits that came from elsewhere, with the witness of their own generator. A proof of
@@ -102,6 +123,7 @@ class Prover:
         Args:
             instance: What the verifier will know.
             assignment: z = 1 | public | private in final order, shape (wires, 4), limbs in [0, r).
+            report: As in `prove`.
 
         Returns:
             A proof that `verify` has accepted.
@@ -119,13 +141,10 @@ class Prover:
             raise DecodeError(f"{layout.name}: an assignment of {len(assignment)} wires, not {self.system.wire_count}")
         check_limbs(assignment, order)
         challenger = Challenger(self.backend, layout, self.key.verifying.digest, instance)
-        z = from_limbs(assignment)
-        if z[: layout.public_count].tolist() != [1, *challenger.inputs]:
+        if from_limbs(assignment[: layout.public_count]).tolist() != [1, *challenger.inputs]:
             raise UnsatisfiedConstraint(f"{layout.name}: the assignment does not begin with 1 and the public inputs")
-        sides = self.system.evaluate(z)
-        self.system.check(*sides)
-        rand = functools.partial(_random_scalar, order)
-        proof = self._assemble((challenger, (), []), z, sides, (), rand)
+        abc = self._core.assemble(assignment, (self._rand(), self._rand()), is_checked=True, report=report)
+        proof = Proof(*abc, (), None, None)
         verify(self.key.verifying, instance, proof)
         return proof
 
@@ -136,8 +155,7 @@ class Prover:
             UnsatisfiedConstraint: The statement is not true of `private`.
             DecodeError: The instance does not fit the circuit.
         """
-        rand = functools.partial(_random_scalar, self.system.curve.order)
-        z = self._commit(instance, private, rand)[1].final()
+        z = self._commit(instance, private, self._rand)[1].final()
         self.system.check(*self.system.evaluate(z))
         return to_limbs(z.tolist())
 
@@ -162,32 +180,15 @@ class Prover:
                     d += (self.backend.msm(key.bases[len(d)], segments[-1]),)
         return challenger, assignment, d, segments
 
-    def _assemble(
-        self,
-        committed: tuple[Challenger, tuple[Points, ...], list[Limbs]],
-        z: Ints,
-        sides: tuple[Ints, Ints, Ints],
-        blinders: tuple[int, ...],
-        rand: Callable[[], int],
-    ) -> Proof:
+    def _assemble(self, committed: Committed, z: Ints, blinders: tuple[int, ...], rand: Callable[[], int]) -> Proof:
+        """Makes a proof of anything, true or not, for tests and demonstrations of attacks."""
+        blinding = (rand(), rand())
+        abc = self._core.assemble(to_limbs(z.tolist()), blinding, is_checked=False, report=None)
+        return self._complete(abc, committed, blinders)
+
+    def _complete(self, abc: tuple[Points, Points, Points], committed: Committed, blinders: tuple[int, ...]) -> Proof:
         challenger, d, segments = committed
-        key, backend, order = self.key, self.backend, self.system.curve.order
-        r, s = rand(), rand()
-        limbs = to_limbs(z.tolist())
-        h = backend.quotient(*[_padded(side, len(key.h)) for side in sides])
-
-        def with_tail(points: Points, scalars: Limbs, *tail: tuple[Points, int]) -> Points:
-            every = backend.concat(points.group, [points, *(p for p, _ in tail)])
-            return backend.msm(every, np.concatenate([scalars, to_limbs([v % order for _, v in tail])]))
-
-        vk = key.verifying
-        a = with_tail(key.a, limbs[key.a_wires], (vk.alpha, 1), (key.delta_g1, r))
-        b = with_tail(key.b2, limbs[key.b_wires], (vk.beta, 1), (vk.delta, s))
-        b1 = with_tail(key.b1, limbs[key.b_wires], (key.beta_g1, 1), (key.delta_g1, s))
-        every = backend.concat("G1", [key.k, key.h])
-        scalars = np.concatenate([limbs[self.system.private_start :], h])
-        c = with_tail(every, scalars, (a, s), (b1, r), (key.delta_g1, -r * s))
-        return Proof(a, b, c, d, self._fold(challenger, d, segments), self._link(segments, blinders))
+        return Proof(*abc, d, self._fold(challenger, d, segments), self._link(segments, blinders))
 
     def _fold(self, challenger: Challenger, d: tuple[Points, ...], segments: list[Limbs]) -> Points | None:
         layout, order = self.key.verifying.layout, self.system.curve.order
@@ -213,17 +214,6 @@ class Prover:
             for spec, rho in zip(layout.links, blinders, strict=True)
         ]
         return self.backend.msm(self.backend.concat("G1", list(self.key.link)), np.concatenate(parts))
-
-
-def _random_scalar(order: int) -> int:
-    # 384 bits reduced modulo r are uniform up to 2^-128.
-    return secrets.randbits(384) % order
-
-
-def _padded(values: Ints, size: int) -> Limbs:
-    out = np.zeros((size, 4), dtype=np.uint64)
-    out[: len(values)] = to_limbs(values.tolist())
-    return out
 
 
 def _check_equations(key: ProvingKey) -> None:

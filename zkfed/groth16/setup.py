@@ -20,12 +20,12 @@ from collections.abc import Callable
 import numpy as np
 
 from zkfed.algebra.backend import Backend, Points, use
-from zkfed.algebra.curve import Curve
-from zkfed.algebra.field import Ints, batch_inverse, powers, to_limbs
+from zkfed.algebra.field import Limbs, from_limbs, to_limbs
 from zkfed.commitments.pedersen import generators
 from zkfed.fixedpoint import LANE_BITS, LANES
+from zkfed.groth16.core import Trapdoors, key_scalars
 from zkfed.groth16.keys import DEVELOPMENT, ProvingKey, VerifyingKey, refuse
-from zkfed.r1cs.system import LinkSpec, SparseMatrix, System
+from zkfed.r1cs.system import LinkSpec, System
 
 __all__ = ["development_keys", "domain_size"]
 
@@ -45,25 +45,6 @@ def development_keys(system: System, backend: Backend | None = None) -> ProvingK
     return _setup(system, backend or use(system.curve), lambda: secrets.randbelow(order - 2) + 2)
 
 
-def lagrange_at(point: int, size: int, curve: Curve) -> Ints:
-    """Returns L_0(point) .. L_(n-1)(point) over the domain of n-th roots of unity.
-
-    L_i(x) = w^i (x^n - 1) / (n (x - w^i))
-    """
-    r = curve.order
-    w = powers(curve.root_of_unity(size), size, r)
-    scale = (pow(point, size, r) - 1) * pow(size, -1, r) % r
-    return np.asarray(w * batch_inverse((point - w) % r, r) % r * scale % r, dtype=object)
-
-
-def _columns(matrix: SparseMatrix, lagrange: Ints, wires: int, order: int) -> Ints:
-    """Returns sum over rows of M[row, i] L_row(tau) for each wire i."""
-    out = np.zeros(wires, dtype=object)
-    terms = matrix.coefficients * lagrange[matrix.rows_of_entries()] % order
-    np.add.at(out, matrix.columns, terms)
-    return out % order
-
-
 def _setup(system: System, backend: Backend, rand: Callable[[], int]) -> ProvingKey:
     """The twin of `development_keys` that takes its randomness, for tests and vectors."""
     curve, layout = system.curve, system.layout
@@ -74,38 +55,35 @@ def _setup(system: System, backend: Backend, rand: Callable[[], int]) -> Proving
     sigma = [rand() for _ in layout.unlinked]
     k = [rand() for _ in range(2 * len(layout.links))]
 
-    lagrange = lagrange_at(tau, n, curve)
-    u, v, w = (_columns(m, lagrange, system.wire_count, r) for m in (system.a, system.b, system.c))
-    key_scalars = (beta * u + alpha * v + w) % r  # K_i
-    # H is handed over by its values on the coset g H, so h is in Lagrange form there.
-    g = curve.generator
-    coset = lagrange_at(tau * pow(g, -1, r) % r, n, curve)
-    z_at_tau, z_on_coset = (pow(tau, n, r) - 1) % r, (pow(g, n, r) - 1) % r
-    h = coset * (z_at_tau * pow(z_on_coset * delta, -1, r) % r) % r
+    scalars = key_scalars(system, backend, n, Trapdoors(tau, alpha, beta, delta))
 
-    def g1(scalars: Ints) -> Points:
-        return backend.generator("G1", to_limbs(scalars.tolist()))
+    def g1(limbs: Limbs) -> Points:
+        return backend.generator("G1", limbs)
 
     def g2(scalars: list[int]) -> Points:
         return backend.generator("G2", to_limbs(scalars))
 
-    a_wires, b_wires = np.flatnonzero(u != 0), np.flatnonzero(v != 0)
+    a_wires, b_wires = np.flatnonzero(scalars.u.any(axis=1)), np.flatnonzero(scalars.v.any(axis=1))
     public, private = layout.public_count, system.private_start
-    bases = {s.name: g1(key_scalars[s.start : s.stop]) for s in layout.segments}
-    single = g1(np.array([alpha, beta, delta], dtype=object))
+    bases = {s.name: g1(scalars.k[s.start : s.stop]) for s in layout.segments}
+    single = g1(to_limbs([alpha, beta, delta]))
     first = [backend.take(single, np.array([i])) for i in range(3)]
     verifying = VerifyingKey(
-        layout, DEVELOPMENT, first[0], g2([beta]), g2([delta]), g1(key_scalars[:public]), g2(sigma), g2(k),
+        layout, DEVELOPMENT, first[0], g2([beta]), g2([delta]), g1(scalars.k[:public]), g2(sigma), g2(k),
         backend=backend,
     )  # fmt: skip
     refuse(verifying)
-    pok = [g1(key_scalars[s.start : s.stop] * sigma_k % r) for s, sigma_k in zip(layout.unlinked, sigma, strict=True)]
+    pok = [
+        g1(to_limbs((from_limbs(scalars.k[s.start : s.stop]) * sigma_k % r).tolist()))
+        for s, sigma_k in zip(layout.unlinked, sigma, strict=True)
+    ]
     link = [
         _link_columns(backend, spec, bases[spec.segment], k[2 * i : 2 * i + 2]) for i, spec in enumerate(layout.links)
     ]
     return ProvingKey(
-        verifying, first[1], first[2], a_wires, g1(u[a_wires]), b_wires, g1(v[b_wires]), g2(v[b_wires].tolist()),
-        g1(key_scalars[private:] * pow(delta, -1, r) % r), g1(h), tuple(bases.values()), tuple(pok), tuple(link),
+        verifying, first[1], first[2], a_wires, g1(scalars.u[a_wires]), b_wires, g1(scalars.v[b_wires]),
+        backend.generator("G2", scalars.v[b_wires]), g1(scalars.k[private:]), g1(scalars.h),
+        tuple(bases.values()), tuple(pok), tuple(link),
     )  # fmt: skip
 
 

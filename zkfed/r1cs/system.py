@@ -277,6 +277,10 @@ class System:
         return 1 << max(self.constraint_count - 1, 1).bit_length()
 
     @property
+    def matrices(self) -> tuple[SparseMatrix, SparseMatrix, SparseMatrix]:
+        return self.a, self.b, self.c
+
+    @property
     def private_start(self) -> int:
         return self.segments[-1].stop if self.segments else self.public_count
 

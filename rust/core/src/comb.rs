@@ -9,7 +9,7 @@ use crate::arith::Coordinate;
 use crate::error::Result;
 use crate::point::{Point, Xyzz};
 use crate::scalars::{recode, signed, window_count, Limbs};
-use crate::sums::{sum_groups, Scratch, Term};
+use crate::sums::{sum_groups, Scratch, Source, Term};
 use crate::tasks::Run;
 
 /// Scalars that one task takes.
@@ -88,7 +88,7 @@ impl<F: Coordinate> Table<F> {
                 }
             }
             let ends: Vec<u32> = (1..=source.len() as u32).map(|i| 2 * i).collect();
-            let sums = sum_groups(&mut scratch, &source, &terms, &ends);
+            let sums = sum_groups(&mut scratch, Source::of(&source), &terms, &ends);
             for (row, new) in rows.iter_mut().zip(sums.chunks_exact(known)) {
                 row.extend_from_slice(new);
             }
@@ -108,6 +108,6 @@ impl<F: Coordinate> Table<F> {
             }
             ends.push(terms.len() as u32);
         }
-        sum_groups(scratch, &self.points, &terms, &ends)
+        sum_groups(scratch, Source::of(&self.points), &terms, &ends)
     }
 }

@@ -13,7 +13,7 @@ use crate::error::{value, Result};
 use crate::point::{Point, Xyzz};
 use crate::scalars::{classes, order, recode, window_count, Class, Limbs, FEW};
 use crate::straus;
-use crate::sums::{sum_groups, Scratch, Term};
+use crate::sums::{sum_groups, Scratch, Source, Term};
 use crate::tasks::Run;
 
 /// Terms that one task sorts at a time; bounds a thread's buffers.
@@ -32,15 +32,22 @@ where
     if points.len() > 1 << 30 {
         return value(format!("{} points: expected at most 2^30", points.len()));
     }
-    let (few, many): (Vec<_>, Vec<_>) =
-        classes(scalars, &order::<ScalarOf<G>>()).into_iter().partition(|c| c.positions.len() <= FEW);
-    let mut total = by_windows(points, many, run)?;
-    for class in few {
-        let points = class.positions.iter().map(|&i| points[i as usize]);
-        let terms: Vec<_> = points.zip(class.values).collect();
-        total.add(&straus::sum::<G>(&terms));
-    }
+    let (recoded, points) = (Recoded::new(scalars, &order::<ScalarOf<G>>()), Source::of(points));
+    let mut tasks = recoded.tasks(run.threads);
+    // The longest first, so that the threads end together.
+    tasks.sort_by_key(|t| std::cmp::Reverse(t.weight()));
+    let sums = run.each(tasks.len(), Scratch::default, |scratch, i| {
+        recoded.sum_windows(scratch, points, &tasks[i], run)
+    })?;
+    let total = recoded.finish::<G>(points, tasks.iter().zip(&sums));
     Ok(Xyzz::to_affine(&[total])[0])
+}
+
+/// The scalars of a sum, sorted into classes and recoded: done once for all the vectors of points
+/// that they are summed over.
+pub struct Recoded {
+    plans: Vec<Plan>,
+    few: Vec<Class>,
 }
 
 /// A class with its digits, window-major.
@@ -52,7 +59,7 @@ struct Plan {
 }
 
 /// One task: windows first..last of one plan, of terms from..to.
-struct Task {
+pub struct Task {
     plan: usize,
     first: usize,
     last: usize,
@@ -60,33 +67,70 @@ struct Task {
     to: usize,
 }
 
-fn by_windows<F: Coordinate>(points: &[Point<F>], classes: Vec<Class>, run: Run<'_>) -> Result<Xyzz<F>> {
-    let plans: Vec<Plan> = classes.into_iter().map(plan).collect();
-    let mut tasks: Vec<Task> = plans.iter().enumerate().flat_map(|(i, p)| split(i, p, run.threads)).collect();
-    // The longest first, so that the threads end together.
-    tasks.sort_by_key(|t| std::cmp::Reverse((t.last - t.first) * (t.to - t.from)));
-    let sums = run.each(tasks.len(), Scratch::default, |scratch, i| {
-        let task = &tasks[i];
-        window_sums(scratch, points, &plans[task.plan], task)
-    })?;
-    let mut windows: Vec<Vec<Xyzz<F>>> = plans.iter().map(|p| vec![Xyzz::IDENTITY; p.windows]).collect();
-    for (task, sums) in tasks.iter().zip(&sums) {
-        for (window, sum) in windows[task.plan][task.first..task.last].iter_mut().zip(sums) {
-            window.add(sum);
-        }
+impl Task {
+    /// Returns the number of terms that it adds.
+    pub fn weight(&self) -> usize {
+        (self.last - self.first) * (self.to - self.from)
     }
-    let mut total = Xyzz::IDENTITY;
-    for (plan, windows) in plans.iter().zip(&windows) {
-        let mut of_class = Xyzz::IDENTITY;
-        for window in windows.iter().rev() {
-            for _ in 0..plan.width {
-                of_class.double();
+}
+
+impl Recoded {
+    /// Sorts and recodes scalars below `order`; at most 2^30.
+    pub fn new(scalars: &[Limbs], order: &Limbs) -> Self {
+        let (few, many): (Vec<_>, Vec<_>) =
+            classes(scalars, order).into_iter().partition(|c| c.positions.len() <= FEW);
+        Recoded { plans: many.into_iter().map(plan).collect(), few }
+    }
+
+    /// Returns the tasks whose sums `finish` puts together, in any order.
+    pub fn tasks(&self, threads: usize) -> Vec<Task> {
+        self.plans.iter().enumerate().flat_map(|(i, p)| split(i, p, threads)).collect()
+    }
+
+    /// Returns sum_k k B_(w,k) for each window of the task; anything once it is to stop.
+    pub fn sum_windows<F: Coordinate>(
+        &self,
+        scratch: &mut Scratch<F>,
+        points: Source<'_, F>,
+        task: &Task,
+        run: Run<'_>,
+    ) -> Vec<Xyzz<F>> {
+        window_sums(scratch, points, &self.plans[task.plan], task, run)
+    }
+
+    /// Returns the sum from those of all tasks.
+    pub fn finish<'a, G: Group>(
+        &self,
+        points: Source<'_, BaseOf<G>>,
+        done: impl Iterator<Item = (&'a Task, &'a Vec<Xyzz<BaseOf<G>>>)>,
+    ) -> Xyzz<BaseOf<G>>
+    where
+        ScalarOf<G>: PrimeField<BigInt = BigInt<4>>,
+    {
+        let mut windows: Vec<_> = self.plans.iter().map(|p| vec![Xyzz::IDENTITY; p.windows]).collect();
+        for (task, sums) in done {
+            for (window, sum) in windows[task.plan][task.first..task.last].iter_mut().zip(sums) {
+                window.add(sum);
             }
-            of_class.add(window);
         }
-        total.add(&of_class);
+        let mut total = Xyzz::IDENTITY;
+        for (plan, windows) in self.plans.iter().zip(&windows) {
+            let mut of_class = Xyzz::IDENTITY;
+            for window in windows.iter().rev() {
+                for _ in 0..plan.width {
+                    of_class.double();
+                }
+                of_class.add(window);
+            }
+            total.add(&of_class);
+        }
+        for class in &self.few {
+            let points = class.positions.iter().map(|&i| *points.point(i as usize));
+            let terms: Vec<_> = points.zip(class.values.iter().copied()).collect();
+            total.add(&straus::sum::<G>(&terms));
+        }
+        total
     }
-    Ok(total)
 }
 
 /// Chooses the width: an addition costs 6.5 products, a bucket's part of the reduction 14.
@@ -138,14 +182,18 @@ fn split(index: usize, plan: &Plan, threads: usize) -> Vec<Task> {
 /// Returns sum_k k B_(w,k) for each window of the task.
 fn window_sums<F: Coordinate>(
     scratch: &mut Scratch<F>,
-    points: &[Point<F>],
+    points: Source<'_, F>,
     plan: &Plan,
     task: &Task,
+    run: Run<'_>,
 ) -> Vec<Xyzz<F>> {
     let buckets = 1usize << (plan.width - 1);
     let groups = (task.last - task.first) * buckets;
     let mut sums: Vec<Point<F>> = vec![];
     for from in (task.from..task.to).step_by(CHUNK) {
+        if run.check().is_err() {
+            return vec![];
+        }
         let to = (from + CHUNK).min(task.to);
         let (terms, ends) = sorted(plan, task, from..to, buckets);
         let part = sum_groups(scratch, points, &terms, &ends);
@@ -157,7 +205,7 @@ fn window_sums<F: Coordinate>(
             let terms: Vec<Term> =
                 (0..groups).flat_map(|g| [Term::new(g, false), Term::new(g + groups, false)]).collect();
             let ends: Vec<u32> = (1..=groups as u32).map(|g| 2 * g).collect();
-            sums = sum_groups(scratch, &sums, &terms, &ends);
+            sums = sum_groups(scratch, Source::of(&sums), &terms, &ends);
         }
     }
     reduce(scratch, &sums, buckets)
@@ -215,7 +263,7 @@ fn reduce<F: Coordinate>(scratch: &mut Scratch<F>, sums: &[Point<F>], buckets: u
             ends.push(terms.len() as u32);
         }
     }
-    let lines = sum_groups(scratch, sums, &terms, &ends);
+    let lines = sum_groups(scratch, Source::of(sums), &terms, &ends);
     let mut out = vec![];
     for lines in lines.chunks_exact(rows + columns) {
         let (r, c) = lines.split_at(rows);

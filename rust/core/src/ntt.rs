@@ -46,6 +46,18 @@ impl<S: PrimeField> Domain<S> {
         Ok(Domain { forward: layers(root, size), inverse: layers(back, size), coset })
     }
 
+    pub fn size(&self) -> usize {
+        self.coset.len()
+    }
+
+    /// Returns w^j for j in 0 .. n.
+    pub fn roots(&self) -> impl Iterator<Item = S> + '_ {
+        // The last layer holds the first half; w^(n/2) = -1. A domain of one point is {1}.
+        let half = &self.forward[(self.size() / 2).max(1) - 1..];
+        let first = half.iter().copied();
+        first.clone().chain(first.map(|w| -w)).take(self.size())
+    }
+
     /// Returns A B - C on the coset g H from the values of A, B, C on H, without 1 / Z.
     ///
     /// Errors: `Interrupted`.

@@ -31,8 +31,39 @@ impl Term {
     }
 
     #[inline(always)]
-    fn load<F: Coordinate>(self, source: &[Point<F>]) -> Point<F> {
-        source[(self.0 >> 1) as usize].signed(self.0 & 1 == 1)
+    fn load<F: Coordinate>(self, source: Source<'_, F>) -> Point<F> {
+        source.point((self.0 >> 1) as usize).signed(self.0 & 1 == 1)
+    }
+}
+
+/// The points that terms refer to: those of `low`, then those of `high`, as if they were one
+/// slice. A proof sums over two parts of a key together, and nothing is copied.
+#[derive(Clone, Copy)]
+pub struct Source<'a, F> {
+    pub low: &'a [Point<F>],
+    pub high: &'a [Point<F>],
+}
+
+impl<'a, F> Source<'a, F> {
+    pub fn of(low: &'a [Point<F>]) -> Self {
+        Source { low, high: &[] }
+    }
+
+    pub fn len(&self) -> usize {
+        self.low.len() + self.high.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline(always)]
+    pub fn point(&self, i: usize) -> &'a Point<F> {
+        if i < self.low.len() {
+            &self.low[i]
+        } else {
+            &self.high[i - self.low.len()]
+        }
     }
 }
 
@@ -55,7 +86,7 @@ impl<F: Coordinate> Default for Scratch<F> {
 /// `terms` are the groups one after the other; `ends[g]` is where group g stops.
 pub fn sum_groups<F: Coordinate>(
     scratch: &mut Scratch<F>,
-    source: &[Point<F>],
+    source: Source<'_, F>,
     terms: &[Term],
     ends: &[u32],
 ) -> Vec<Point<F>> {
@@ -78,7 +109,7 @@ impl<F: Coordinate> Scratch<F> {
     /// Appends the sums of the groups that end at `ends` to `out`; the first starts at `offset`.
     fn sum_block(
         &mut self,
-        source: &[Point<F>],
+        source: Source<'_, F>,
         terms: &[Term],
         offset: u32,
         ends: &[u32],
@@ -226,7 +257,7 @@ mod tests {
                 ends.push(terms.len() as u32);
                 expected.push(source[total.unsigned_abs() as usize].signed(total < 0));
             }
-            assert_eq!(sum_groups(&mut scratch, &source, &terms, &ends), expected);
+            assert_eq!(sum_groups(&mut scratch, Source::of(&source), &terms, &ends), expected);
         }
     }
 }

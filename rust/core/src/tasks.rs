@@ -12,14 +12,44 @@ pub struct Run<'a> {
     pub threads: usize,
     /// Looked at between tasks.
     pub stop: &'a AtomicBool,
+    /// Where long work says how far it is.
+    pub progress: &'a Progress,
+}
+
+/// How far a computation is, in weights of its own; 0 of 0 before it knows.
+#[derive(Default)]
+pub struct Progress {
+    done: AtomicUsize,
+    total: AtomicUsize,
+}
+
+impl Progress {
+    pub const fn new() -> Self {
+        Progress { done: AtomicUsize::new(0), total: AtomicUsize::new(0) }
+    }
+
+    pub fn expect(&self, weight: usize) {
+        self.total.store(weight, Ordering::Relaxed);
+    }
+
+    pub fn add(&self, weight: usize) {
+        self.done.fetch_add(weight, Ordering::Relaxed);
+    }
+
+    /// Returns the part that is done, 0 to 1.
+    pub fn fraction(&self) -> f64 {
+        let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+        (done as f64 / total.max(1) as f64).min(1.0)
+    }
 }
 
 static NEVER: AtomicBool = AtomicBool::new(false);
+static NOWHERE: Progress = Progress::new();
 
 impl Run<'static> {
     /// Uses `threads` threads, and cannot be stopped.
     pub fn on(threads: usize) -> Self {
-        Run { threads: threads.max(1), stop: &NEVER }
+        Run { threads: threads.max(1), stop: &NEVER, progress: &NOWHERE }
     }
 }
 

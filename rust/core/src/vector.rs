@@ -8,7 +8,7 @@ use crate::error::{value, Result};
 use crate::point::{Point, Xyzz};
 use crate::scalars::{order, signed, Limbs};
 use crate::straus;
-use crate::sums::{sum_groups, Scratch, Term};
+use crate::sums::{sum_groups, Scratch, Source, Term};
 use crate::tasks::Run;
 
 /// Points that one task scales.
@@ -47,7 +47,7 @@ pub fn add<F: Coordinate>(left: &[Point<F>], right: &[Point<F>]) -> Result<Vec<P
     let (n, source) = (left.len(), [left, right].concat());
     let terms: Vec<Term> = (0..n).flat_map(|i| [Term::new(i, false), Term::new(i + n, false)]).collect();
     let ends: Vec<u32> = (1..=n as u32).map(|i| 2 * i).collect();
-    Ok(sum_groups(&mut Scratch::default(), &source, &terms, &ends))
+    Ok(sum_groups(&mut Scratch::default(), Source::of(&source), &terms, &ends))
 }
 
 /// Returns P_index[i] for each i; negative positions count from the end, as in Python.

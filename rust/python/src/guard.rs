@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use zkfed_core::error::{Error, Result};
-use zkfed_core::tasks::Run;
+use zkfed_core::tasks::{Progress, Run};
 
 use crate::{CoreFault, DecodeRefused};
 
@@ -26,13 +26,30 @@ pub fn run<T: Send>(
     weight: usize,
     work: impl FnOnce(Run<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
-    let stop = AtomicBool::new(false);
-    let run = Run { threads: threads.max(1), stop: &stop };
+    run_reporting(py, threads, weight, None, work)
+}
+
+/// Runs `work` and calls `report` with the part that is done, at every look.
+pub fn run_reporting<T: Send>(
+    py: Python<'_>,
+    threads: usize,
+    weight: usize,
+    report: Option<Py<PyAny>>,
+    work: impl FnOnce(Run<'_>) -> Result<T> + Send,
+) -> PyResult<T> {
+    let (stop, progress) = (AtomicBool::new(false), Progress::new());
+    let run = Run { threads: threads.max(1), stop: &stop, progress: &progress };
     let guarded = move || -> Caught<T> { catch_unwind(AssertUnwindSafe(|| work(run))) };
-    let (caught, signal) =
-        py.detach(|| if weight < LONG { (guarded(), None) } else { watched(guarded, &stop) });
-    if let Some(signal) = signal {
-        return Err(signal);
+    let look = || {
+        Python::attach(|py| {
+            py.check_signals()?;
+            report.as_ref().map_or(Ok(()), |report| report.call1(py, (progress.fraction(),)).map(|_| ()))
+        })
+    };
+    let (caught, raised) =
+        py.detach(|| if weight < LONG { (guarded(), None) } else { watched(guarded, look, &stop) });
+    if let Some(raised) = raised {
+        return Err(raised);
     }
     match caught {
         Ok(Ok(out)) => Ok(out),
@@ -42,25 +59,27 @@ pub fn run<T: Send>(
     }
 }
 
-/// Runs the work on a thread of its own, and asks it to stop when a signal handler raises.
+/// Runs the work on a thread of its own, and asks it to stop when a look raises: a signal's
+/// handler, or the host's report.
 fn watched<T: Send>(
     work: impl FnOnce() -> Caught<T> + Send,
+    look: impl Fn() -> PyResult<()>,
     stop: &AtomicBool,
 ) -> (Caught<T>, Option<PyErr>) {
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         scope.spawn(move || sender.send(work()));
-        let mut signal = None;
+        let mut raised = None;
         loop {
             match receiver.recv_timeout(LOOK) {
-                Ok(caught) => return (caught, signal),
-                Err(mpsc::RecvTimeoutError::Timeout) if signal.is_none() => {
-                    signal = Python::attach(|py| py.check_signals()).err();
-                    stop.store(signal.is_some(), Ordering::Relaxed);
+                Ok(caught) => return (caught, raised),
+                Err(mpsc::RecvTimeoutError::Timeout) if raised.is_none() => {
+                    raised = look().err();
+                    stop.store(raised.is_some(), Ordering::Relaxed);
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 // The sender always sends before it is dropped: `work` catches its own panics.
-                Err(mpsc::RecvTimeoutError::Disconnected) => return (Err(Box::new("no result")), signal),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return (Err(Box::new("no result")), raised),
             }
         }
     })

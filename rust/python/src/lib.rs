@@ -1,6 +1,7 @@
 //! Conversion between Python and the core. Every computation runs without the interpreter's
 //! lock, and no panic reaches Python: it becomes a `CoreFault`, and the next call works.
 
+mod circuit;
 mod guard;
 mod points;
 mod store;
@@ -23,6 +24,8 @@ pyo3::create_exception!(
 
 #[pymodule]
 mod zkfed_native {
+    #[pymodule_export]
+    use super::circuit::{Circuit, Prover};
     #[pymodule_export]
     use super::points::{
         concat, decode, decode_affine, generator, hash_to_g1, is_pairing_product_one, quotient, Points,

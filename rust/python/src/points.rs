@@ -8,8 +8,10 @@ use pyo3::types::PyBytes;
 use zkfed_core::affine;
 use zkfed_core::curve::{self, BaseOf, Bls12381, Bn254, Curve, Group, ScalarOf};
 use zkfed_core::encoding::{decode_points, encode_points};
+use zkfed_core::error::{value, Result};
 use zkfed_core::msm::msm;
 use zkfed_core::ntt;
+use zkfed_core::prove::{First, Second};
 use zkfed_core::scalars::{order, parse};
 use zkfed_core::vector;
 
@@ -286,3 +288,44 @@ pub fn quotient<'py>(
     }?;
     Ok(PyBytes::new(py, &out))
 }
+
+/// A curve whose points this module stores.
+pub trait Stored: Curve {
+    /// Returns the points of G1; `Value` if they are others.
+    fn first(points: &Points) -> Result<&[First<Self>]>;
+    /// Returns the points of G2; `Value` if they are others.
+    fn second(points: &Points) -> Result<&[Second<Self>]>;
+    fn of_first(point: First<Self>) -> Points;
+    fn of_second(point: Second<Self>) -> Points;
+}
+
+macro_rules! stored {
+    ($curve:ty, $first:ident, $second:ident) => {
+        impl Stored for $curve {
+            fn first(points: &Points) -> Result<&[First<Self>]> {
+                match &points.0 {
+                    Vector::$first(points) => Ok(points),
+                    _ => value("expected points of G1 of the circuit's curve"),
+                }
+            }
+
+            fn second(points: &Points) -> Result<&[Second<Self>]> {
+                match &points.0 {
+                    Vector::$second(points) => Ok(points),
+                    _ => value("expected points of G2 of the circuit's curve"),
+                }
+            }
+
+            fn of_first(point: First<Self>) -> Points {
+                Points(Vector::$first(vec![point]))
+            }
+
+            fn of_second(point: Second<Self>) -> Points {
+                Points(Vector::$second(vec![point]))
+            }
+        }
+    };
+}
+
+stored!(Bls12381, Bls1, Bls2);
+stored!(Bn254, Bn1, Bn2);
