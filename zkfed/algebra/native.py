@@ -25,7 +25,7 @@ from zkfed.errors import DecodeError
 __all__ = ["INTERFACE", "NativeBackend", "load"]
 
 # What this file calls; rust/python/src/lib.rs has the same number. A change of either raises both.
-INTERFACE = 1
+INTERFACE = 2
 
 
 class NativeBackend:

@@ -28,7 +28,7 @@ use crate::arith::Coordinate;
 use crate::curve::Group;
 use crate::error::{value, Error, Result};
 use crate::point::{Point, Xyzz};
-use crate::sums::{sum_groups, Scratch, Term};
+use crate::sums::{sum_groups, Scratch, Source, Term};
 use crate::tasks::Run;
 
 /// Random subsets of each vector: a wrong one is missed with probability 2^-128.
@@ -110,7 +110,7 @@ fn pass<G: Group>(
         terms[*at as usize] = Term::new(i, false);
         *at += 1;
     }
-    let sums = sum_groups(scratch, points, &terms, &ends);
+    let sums = sum_groups(scratch, Source::of(points), &terms, &ends);
     Ok(subset_sums(&sums).iter().all(G::is_in_subgroup))
 }
 

@@ -39,7 +39,7 @@ mod zkfed_native {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         // Checked by zkfed/algebra/native.py, which has the same number: a change of what it
         // calls raises both, so that an old build is named and not called.
-        module.add("INTERFACE", 1)
+        module.add("INTERFACE", 2)
     }
 
     /// Panics inside the core, so that a test can see what becomes of it.

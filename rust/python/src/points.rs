@@ -317,11 +317,11 @@ macro_rules! stored {
             }
 
             fn of_first(point: First<Self>) -> Points {
-                Points(Vector::$first(vec![point]))
+                Points(Vector::$first(vec![point].into()))
             }
 
             fn of_second(point: Second<Self>) -> Points {
-                Points(Vector::$second(vec![point]))
+                Points(Vector::$second(vec![point].into()))
             }
         }
     };
