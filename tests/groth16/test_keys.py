@@ -26,8 +26,9 @@ from zkfed.errors import DecodeError, KeyRefused, LimitExceeded, StoreFault
 from zkfed.groth16 import keys as keys_module
 from zkfed.groth16.keys import DEVELOPMENT, ProvingKey, VerifyingKey, refuse
 from zkfed.groth16.prove import Prover
-from zkfed.groth16.setup import development_keys, domain_size
+from zkfed.groth16.setup import development_keys
 from zkfed.groth16.verify import verify
+from zkfed.r1cs.system import domain_size
 
 
 @pytest.fixture(params=CASES, scope="module")

@@ -26,7 +26,7 @@ from zkfed.groth16.challenge import Challenger
 from zkfed.groth16.core import Report, core_of
 from zkfed.groth16.keys import ProvingKey, refuse
 from zkfed.groth16.proof import Instance, Proof
-from zkfed.groth16.setup import domain_size, external_columns
+from zkfed.groth16.setup import external_columns
 from zkfed.groth16.verify import verify
 from zkfed.r1cs.system import System
 from zkfed.r1cs.witness import Assignment
@@ -54,7 +54,7 @@ class Prover:
         # The whole layout, not the digest alone: a key says itself what its digest is.
         if layout.encode() != system.layout.encode():
             raise KeyRefused(f"the key is for another circuit than {system.name} version {system.version}")
-        if len(key.h) != domain_size(system.constraint_count):
+        if len(key.h) != system.domain_size:
             raise KeyRefused(f"{system.name}: the key's domain has {len(key.h)} points")
         if len(key.k) != system.wire_count - system.private_start:
             raise KeyRefused(f"{system.name}: the key has {len(key.k)} private wires")

@@ -27,12 +27,7 @@ from zkfed.groth16.core import Trapdoors, key_scalars
 from zkfed.groth16.keys import DEVELOPMENT, ProvingKey, VerifyingKey, refuse
 from zkfed.r1cs.system import LinkSpec, System
 
-__all__ = ["development_keys", "domain_size"]
-
-
-def domain_size(constraints: int) -> int:
-    """Returns n, the smallest power of two with n >= constraints."""
-    return 1 << max(constraints - 1, 1).bit_length()
+__all__ = ["development_keys"]
 
 
 def development_keys(system: System, backend: Backend | None = None) -> ProvingKey:
@@ -50,7 +45,7 @@ def _setup(system: System, backend: Backend, rand: Callable[[], int]) -> Proving
     curve, layout = system.curve, system.layout
     if backend.curve != curve:
         raise ValueError(f"a circuit on {curve.name} and a backend on {backend.curve.name}")
-    r, n = curve.order, domain_size(system.constraint_count)
+    r, n = curve.order, system.domain_size
     tau, alpha, beta, delta = rand(), rand(), rand(), rand()
     sigma = [rand() for _ in layout.unlinked]
     k = [rand() for _ in range(2 * len(layout.links))]

@@ -166,7 +166,7 @@ def _usable_cores() -> int:
 
 
 def _entries(system: System) -> int:
-    return sum(len(m.columns) for m in (system.a, system.b, system.c))
+    return sum(len(m.columns) for m in system.matrices)
 
 
 def _unlinked(system: System) -> int:
@@ -210,7 +210,7 @@ def _found_magnitudes(system: System) -> npt.NDArray[np.uint8]:
     """
     out = np.full(system.wire_count, FULL_SIZE, np.uint8)
     out[0] = 1
-    a, b, c, r = system.a, system.b, system.c, system.curve.order
+    (a, b, c), r = system.matrices, system.curve.order
     counts = [np.diff(m.indptr) for m in (a, b, c)]
     for one, two, sides in ((a, b, (1, 2, 0)), (b, a, (2, 1, 0))):
         rows = np.flatnonzero(np.logical_and.reduce([n == side for n, side in zip(counts, sides, strict=True)]))

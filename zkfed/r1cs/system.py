@@ -26,10 +26,15 @@ from zkfed.r1cs.linear import row_sums
 if TYPE_CHECKING:
     from zkfed.r1cs.estimate import Estimate
 
-__all__ = ["CONTEXT", "Input", "Label", "Layout", "LinkSpec", "Segment", "SparseMatrix", "System"]
+__all__ = ["CONTEXT", "Input", "Label", "Layout", "LinkSpec", "Segment", "SparseMatrix", "System", "domain_size"]
 
 CONTEXT = "ctx"
 """The name of the input that holds ctx, what a proof is bound to; every circuit of `Builder` has it."""
+
+
+def domain_size(constraints: int) -> int:
+    """Returns n, the smallest power of two with n >= constraints, at least 2."""
+    return 1 << max(constraints - 1, 1).bit_length()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +278,7 @@ class System:
 
     @property
     def domain_size(self) -> int:
-        """The smallest power of two that is at least 2 and holds all constraints."""
-        return 1 << max(self.constraint_count - 1, 1).bit_length()
+        return domain_size(self.constraint_count)
 
     @property
     def matrices(self) -> tuple[SparseMatrix, SparseMatrix, SparseMatrix]:
