@@ -16,7 +16,11 @@ from collections.abc import Callable
 import numpy as np
 
 from zkfed.algebra.curve import CURVES
+from zkfed.algebra.field import as_ints, to_limbs
 from zkfed.algebra.native import NativeBackend
+from zkfed.groth16.core import Trapdoors, core_of, key_scalars
+from zkfed.groth16.setup import development_keys
+from zkfed.r1cs.system import SparseMatrix, System
 
 MOMENTS_S = (0.2, 0.5, 0.9, 1.7, 3.2)
 
@@ -61,13 +65,32 @@ def operations(curve: str, log: int) -> dict[str, Callable[[], object]]:
     return out
 
 
+def proving(curve: str, log: int) -> dict[str, Callable[[], object]]:
+    """Returns setup and proof of 2^log rows z_i z_i = z_(i + 1)."""
+    r, rows = CURVES[curve].order, 1 << log
+    z = [1, 5]
+    while len(z) <= rows:
+        z.append(z[-1] * z[-1] % r)
+    indptr, ones = np.arange(rows + 1), as_ints([1] * rows)
+    sides = (SparseMatrix(indptr, np.arange(rows) + shift, ones) for shift in (0, 0, 1))
+    # The first row is 1 1 = z_1 in truth, so z is not checked.
+    system = System("squares", 1, CURVES[curve], (), (), (), rows + 1, *sides, (), (), np.arange(rows + 1))
+    backend, limbs = NativeBackend(CURVES[curve]), to_limbs(z)
+    core = core_of(development_keys(system, backend), system)
+    return {
+        "prove": lambda: core.assemble(limbs, (3, 4), is_checked=False, report=None),
+        "setup": lambda: key_scalars(system, backend, rows, Trapdoors(3, 4, 5, 6)),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--log", type=int, default=20)
     arguments = parser.parse_args()
     print(f"2^{arguments.log} terms: seconds from Ctrl-C to its exception")
     for curve in sorted(CURVES):
-        for name, work in operations(curve, arguments.log).items():
+        every = operations(curve, arguments.log) | proving(curve, arguments.log)
+        for name, work in every.items():
             stops = [s for s in (stopped_after(work, moment) for moment in MOMENTS_S) if s is not None]
             longest = f"{max(stops):.2f}" if stops else "ends before"
             print(f"{curve:>10} {name:>14} {longest:>12}", flush=True)

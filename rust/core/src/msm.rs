@@ -32,7 +32,7 @@ where
     if points.len() > 1 << 30 {
         return value(format!("{} points: expected at most 2^30", points.len()));
     }
-    let (recoded, points) = (Recoded::new(scalars, &order::<ScalarOf<G>>()), Source::of(points));
+    let (recoded, points) = (Recoded::new(scalars, &order::<ScalarOf<G>>(), run), Source::of(points));
     let mut tasks = recoded.tasks(run.threads);
     // The longest first, so that the threads end together.
     tasks.sort_by_key(|t| std::cmp::Reverse(t.weight()));
@@ -75,11 +75,11 @@ impl Task {
 }
 
 impl Recoded {
-    /// Sorts and recodes scalars below `order`; at most 2^30.
-    pub fn new(scalars: &[Limbs], order: &Limbs) -> Self {
+    /// Sorts and recodes scalars below `order`; at most 2^30. Anything once it is to stop.
+    pub fn new(scalars: &[Limbs], order: &Limbs, run: Run<'_>) -> Self {
         let (few, many): (Vec<_>, Vec<_>) =
             classes(scalars, order).into_iter().partition(|c| c.positions.len() <= FEW);
-        Recoded { plans: many.into_iter().map(plan).collect(), few }
+        Recoded { plans: many.into_iter().map(|class| plan(class, run)).collect(), few }
     }
 
     /// Returns the tasks whose sums `finish` puts together, in any order.
@@ -143,13 +143,16 @@ fn width_for(terms: usize, bits: u32) -> u32 {
     (2..=15).min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap_or(8)
 }
 
-fn plan(class: Class) -> Plan {
+fn plan(class: Class, run: Run<'_>) -> Plan {
     let count = class.values.len();
     let width = width_for(count, class.bits);
     let windows = window_count(class.bits, width);
     let mut digits = vec![0; windows * count];
     let mut row = vec![0; windows];
     for (i, value) in class.values.iter().enumerate() {
+        if i % CHUNK == 0 && run.check().is_err() {
+            break;
+        }
         if class.bits == 1 {
             row[0] = if value.is_negative { -1 } else { 1 };
         } else {

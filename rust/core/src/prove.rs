@@ -119,12 +119,12 @@ fn recode<C: Curve>(key: &Key<'_, C>, z: &[Limbs], h: Vec<Limbs>, run: Run<'_>) 
     let pick = |wires: &[u32]| -> Vec<Limbs> { wires.iter().map(|&i| z[i as usize]).collect() };
     // The longest first.
     let work = |(): &mut (), i: usize| match i {
-        0 => Recoded::new(&[&z[z.len() - key.k.len()..], &h].concat(), &order),
-        1 => Recoded::new(&pick(key.a_wires), &order),
-        _ => Recoded::new(&pick(key.b_wires), &order),
+        0 => Recoded::new(&[&z[z.len() - key.k.len()..], &h].concat(), &order, run),
+        1 => Recoded::new(&pick(key.a_wires), &order, run),
+        _ => Recoded::new(&pick(key.b_wires), &order, run),
     };
     let mut all = run.each(3, || (), work)?.into_iter();
-    let mut next = || all.next().unwrap_or_else(|| Recoded::new(&[], &order));
+    let mut next = || all.next().unwrap_or_else(|| Recoded::new(&[], &order, run));
     let c = next();
     Ok([next(), next(), c])
 }

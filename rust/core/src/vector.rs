@@ -13,6 +13,8 @@ use crate::tasks::Run;
 
 /// Points that one task scales.
 const CHUNK: usize = 32;
+/// Pairs that one task adds: some batches of inversions, and their points stay in the L2 cache.
+const SUMS: usize = 1 << 12;
 
 /// Returns s_i P_i for each i; one scalar serves all points. The points are in the r-torsion.
 pub fn scale<G: Group>(
@@ -40,14 +42,19 @@ where
 }
 
 /// Returns P_i + Q_i for each i.
-pub fn add<F: Coordinate>(left: &[Point<F>], right: &[Point<F>]) -> Result<Vec<Point<F>>> {
+pub fn add<F: Coordinate>(left: &[Point<F>], right: &[Point<F>], run: Run<'_>) -> Result<Vec<Point<F>>> {
     if left.len() != right.len() {
         return value(format!("{} and {} points: expected one length", left.len(), right.len()));
     }
-    let (n, source) = (left.len(), [left, right].concat());
-    let terms: Vec<Term> = (0..n).flat_map(|i| [Term::new(i, false), Term::new(i + n, false)]).collect();
-    let ends: Vec<u32> = (1..=n as u32).map(|i| 2 * i).collect();
-    Ok(sum_groups(&mut Scratch::default(), Source::of(&source), &terms, &ends))
+    let chunks: Vec<_> = left.chunks(SUMS).zip(right.chunks(SUMS)).collect();
+    let parts = run.each(chunks.len(), Scratch::default, |scratch, i| {
+        let (low, high) = chunks[i];
+        let n = low.len();
+        let terms: Vec<Term> = (0..n).flat_map(|i| [Term::new(i, false), Term::new(i + n, false)]).collect();
+        let ends: Vec<u32> = (1..=n as u32).map(|i| 2 * i).collect();
+        sum_groups(scratch, Source { low, high }, &terms, &ends)
+    })?;
+    Ok(parts.concat())
 }
 
 /// Returns P_index[i] for each i; negative positions count from the end, as in Python.

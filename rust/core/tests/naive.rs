@@ -136,7 +136,7 @@ where
     assert_eq!(to_ark::<G>(&got), (G::GENERATOR * in_exponent).into_affine());
     // The sum of P_i + Q_i for Q_i = P_(n - 1 - i) is twice the sum, term by term.
     let backwards: Vec<_> = bases.iter().rev().copied().collect();
-    for (i, sum) in vector::add(&bases, &backwards).unwrap().iter().enumerate().step_by(97) {
+    for (i, sum) in vector::add(&bases, &backwards, run).unwrap().iter().enumerate().step_by(97) {
         let expected = G::GENERATOR * (indices[i] + indices[length - 1 - i]);
         assert_eq!(to_ark::<G>(sum), expected.into_affine());
     }

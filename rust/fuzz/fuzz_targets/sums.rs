@@ -49,7 +49,7 @@ where
 
     let scaled = vector::scale::<G>(&points, &scalars, run).unwrap();
     let combed = G::comb().multiply(G::base(), &scalars, &order::<G::ScalarField>(), run).unwrap();
-    let added = vector::add(&scaled, &combed).unwrap();
+    let added = vector::add(&scaled, &combed, run).unwrap();
     for (i, term) in terms.iter().enumerate() {
         let of_base = G::GENERATOR * term.1;
         let of_point = G::GENERATOR * in_exponent(term);

@@ -144,7 +144,9 @@ impl Points {
 
     /// Returns P_i + Q_i for each i.
     fn add(&self, py: Python<'_>, other: &Points) -> PyResult<Points> {
-        with_both!(&self.0, &other.0, |a, b: G, wrap| guard::run(py, 1, 0, |_| vector::add(a, b).map(wrap)))
+        with_both!(&self.0, &other.0, |a, b: G, wrap| guard::run(py, 1, a.len() / 16, |run| {
+            vector::add(a, b, run).map(wrap)
+        }))
     }
 
     /// Returns -P_i for each i.
