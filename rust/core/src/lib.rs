@@ -7,6 +7,7 @@
 //! constant time, like every prover of this kind: who can time it learns about the witness.
 
 #![deny(unsafe_op_in_unsafe_fn)]
+#![warn(clippy::undocumented_unsafe_blocks)]
 
 pub mod affine;
 pub mod arith;

@@ -44,6 +44,7 @@ pub fn key_scalars<S: PrimeField<BigInt = BigInt<4>>>(
     };
     let over_delta = t.delta.inverse().unwrap_or(S::ONE);
     let lagrange = lagrange_at(t.tau, domain)?;
+    run.check()?;
     let [u, v, mut k] = circuit.columns(&lagrange, run)?;
     for (i, ((k, u), v)) in k.iter_mut().zip(&u).zip(&v).enumerate() {
         *k += t.beta * u + t.alpha * v;

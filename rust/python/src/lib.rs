@@ -1,6 +1,9 @@
 //! Conversion between Python and the core. Every computation runs without the interpreter's
 //! lock, and no panic reaches Python: it becomes a `CoreFault`, and the next call works.
 
+#![deny(unsafe_op_in_unsafe_fn)]
+#![warn(clippy::undocumented_unsafe_blocks)]
+
 mod circuit;
 mod guard;
 mod points;
