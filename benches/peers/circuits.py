@@ -2,7 +2,8 @@
 
 dense         a chain of squarings: every wire is a full-size field element
 mixed         nine boolean wires of ten, and a chain of squarings: what bit decompositions look like
-improvement   our own: the loss of a 64 x 10 softmax layer fell on 200 public rows (statements/)
+improvement   our own: the loss of a softmax layer fell on 200 public rows (statements/), for the
+              digits of scikit-learn (64 x 10) and for random rows of the shape of MNIST (784 x 10)
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from zkfed.r1cs.system import Input, Label, SparseMatrix, System
 from zkfed.r1cs.witness import Assignment
 from zkfed.statements.improvement import Benchmark, PublicTerms, improvement_circuit
 
-__all__ = ["CIRCUITS", "Spec", "dense", "improvement", "mixed"]
+__all__ = ["CIRCUITS", "Spec", "dense", "digits", "drawn", "improvement", "mixed"]
 
+Data = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
+"""Features in [-1, 1], a row each, and class numbers."""
 Rows = list[list[tuple[int, int]]]
 """The terms (wire, coefficient) of each row."""
 
@@ -98,24 +101,37 @@ def mixed(constraints: int, curve: Curve) -> tuple[System, Ints]:
     return _system(f"mixed-{constraints}", curve, (a, b, c), len(z)), np.array(z, dtype=object)
 
 
-def improvement(curve: Curve) -> tuple[System, Ints]:
-    """Returns the improvement circuit with a real model and real rows, the digits of scikit-learn.
+def digits() -> Data:
+    """Returns the digits of scikit-learn: 64 features, 10 classes."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return data.data / 16.0, data.target
+
+
+def drawn(features: int = 784) -> Data:
+    """Returns random rows of 10 classes that a linear model tells apart."""
+    generator = np.random.default_rng(3)
+    y = generator.integers(0, 10, 1200)
+    centres = generator.uniform(0, 1, (10, features))
+    return np.clip(centres[y] + generator.normal(0, 0.3, (len(y), features)), -1, 1), y
+
+
+def improvement(curve: Curve, data: Data) -> tuple[System, Ints]:
+    """Returns the improvement circuit with a real witness: least squares, tested on the first 200 rows.
 
     As a plain R1CS: its committed wires are private wires, and the challenges are public
     inputs with values that this function draws.
     """
-    from sklearn.datasets import load_digits
-
-    model, rows = zkfed.LinearModel(features=64, classes=10), 200
-    data = load_digits()
-    x, y = data.data / 16.0, data.target
+    (x, y), rows = data, 200
+    model = zkfed.LinearModel(features=x.shape[1], classes=10)
     biased = np.hstack([x[rows:], np.ones((len(x) - rows, 1))])
-    after = np.linalg.solve(biased.T @ biased + 10.0 * np.identity(65), biased.T @ np.eye(10)[y[rows:]])
+    after = np.linalg.solve(biased.T @ biased + 10.0 * np.identity(model.inputs), biased.T @ np.eye(10)[y[rows:]])
     update = np.rint(np.clip(after, -0.9, 0.9) * 2**15).astype(np.int64)
 
     system = improvement_circuit(model, rows, curve.name)
     terms = PublicTerms.of(model, rows, np.zeros_like(update), Benchmark.of(model, x[:rows], y[:rows]))
-    static = {"squared-norm-max": 650 << 30, "loss-change-max": terms.loss_change_max(50_000, 1), "ctx": 1}
+    static = {"squared-norm-max": model.parameters << 30, "loss-change-max": terms.loss_change_max(50_000, 1), "ctx": 1}
     instance = terms.instance(
         bytes(32), None, squared_norm_max=static["squared-norm-max"],
         loss_change_max=static["loss-change-max"], curve=curve,
@@ -136,8 +152,12 @@ def improvement(curve: Curve) -> tuple[System, Ints]:
 
 # Slightly below the power of two: every prover adds a few rows of its own for the public wires.
 CIRCUITS = [
-    Spec(f"{kind.__name__}-{size}", curve, lambda c, kind=kind, size=size: kind(size, c), is_large=size > 1 << 16)
-    for size in (65_528, 262_136)
-    for kind in (dense, mixed)
-    for curve in CURVES
-] + [Spec("improvement-64x10-n200", curve, improvement) for curve in CURVES]
+    *(Spec("improvement-64x10-n200", curve, lambda c: improvement(c, digits())) for curve in CURVES),
+    *(Spec("improvement-784x10-n200", curve, lambda c: improvement(c, drawn())) for curve in CURVES),
+    *(
+        Spec(f"{kind.__name__}-{size}", curve, lambda c, kind=kind, size=size: kind(size, c), is_large=size > 1 << 16)
+        for size in (65_528, 262_136)
+        for kind in (dense, mixed)
+        for curve in CURVES
+    ),
+]
