@@ -101,7 +101,7 @@ def _bellperson() -> Peer:
     _run(["cargo", "build", "--release", "--locked", "--quiet"], HERE / "bellperson")
     driver = Command((str(BUILD / "bellperson" / "release" / "bellperson-driver"),))
     version = _pinned("bellperson/Cargo.toml", r'bellperson = "=([^"]+)"')
-    return Peer("bellperson", version, driver, curves=("bls12-381",))
+    return Peer("bellperson", version, driver, curves=("bls12-381",), largest=1 << 16)
 
 
 def _groth16py() -> Peer:
