@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import subprocess
 import sys
 from typing import Any
@@ -12,6 +14,7 @@ import zkfed
 from benches.conftest import MODEL, STATEMENT, Digits
 from zkfed.algebra.backend import use
 from zkfed.algebra.field import to_limbs
+from zkfed.errors import DecodeError, ProofInvalid
 from zkfed.groth16.proof import Instance, proof_bytes
 from zkfed.groth16.setup import development_keys
 from zkfed.r1cs.witness import Assignment
@@ -68,6 +71,16 @@ def test_prove(benchmark: Any, digits: Digits, keys: zkfed.Keys) -> None:
 
 def test_verify(benchmark: Any, digits: Digits, keys: zkfed.Keys) -> None:
     claim, proof = keys.prove(before=digits.before, after=digits.after, benchmark=digits.benchmark)
+    benchmark.pedantic(lambda: keys.verifier.verify(claim, proof), rounds=30, warmup_rounds=2)
+
+
+def test_verify_after_a_thousand_garbage_proofs(benchmark: Any, digits: Digits, keys: zkfed.Keys) -> None:
+    """Beside `test_verify`: half of the garbage is no proof, half is another statement's."""
+    claim, proof = keys.prove(before=digits.before, after=digits.after, benchmark=digits.benchmark)
+    other, _ = keys.prove(before=digits.before, after=digits.after / 2, benchmark=digits.benchmark)
+    for i in range(1000):
+        with contextlib.suppress(ProofInvalid, DecodeError):
+            keys.verifier.verify(*((claim, secrets.token_bytes(len(proof))) if i % 2 else (other, proof)))
     benchmark.pedantic(lambda: keys.verifier.verify(claim, proof), rounds=30, warmup_rounds=2)
 
 

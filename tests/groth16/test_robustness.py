@@ -2,7 +2,7 @@
 
 Garbage that is not canonical is refused before any pairing, and garbage that is canonical costs the
 one pairing product that an honest proof costs: nothing is remembered, so nothing grows and the
-honest proof that comes next costs what it cost before. `benches/bench_robustness.py` has the times.
+honest proof that comes next costs what it cost before. `benches/bench_proof.py` has the times.
 """
 
 from __future__ import annotations
