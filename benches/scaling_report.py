@@ -13,13 +13,13 @@ import numpy as np
 
 from benches.peers.table import machine
 
-__all__ = ["between_markers", "pippenger", "plot", "section", "slope", "write"]
+__all__ = ["between_markers", "load", "pippenger", "plot", "save", "section", "slope", "write"]
 
 Row = dict[str, Any]
 BEGIN, END = "<!-- scaling:begin -->", "<!-- scaling:end -->"
 TITLE = "## How it grows"
 ABOUT = """Written by `make bench-scaling`; the figure of `System.estimate` stands in brackets beside
-what was measured. Setup is one run, a proof the median of 3 to 5, a verification of 21; CPU seconds are
+what was measured. Setup is one run, a proof the median of 5 (of 2 from 2^17 on), a verification of 21; CPU seconds are
 those of all threads, and say more than wall time where neighbours compute. *dense* is a chain of squarings,
 *mixed* has nine rows of bits in ten (benches/synthetic.py); *improvement* is our own statement (features x
 outputs, benchmark rows), with its witness program and its sketches of public data. Memory is the peak of the
@@ -29,10 +29,20 @@ STEP = (64, 640)
 KINDS = {"dense": "tab:blue", "mixed": "tab:orange", "improvement": "tab:green"}
 
 
-def write(rows: list[Row], root: Path) -> None:
-    """Writes build/scaling.json, docs/scaling.png and the section of docs/benchmarks.md."""
+def save(rows: list[Row], root: Path) -> None:
+    """Writes build/scaling.json."""
     (root / "build").mkdir(exist_ok=True)
     (root / "build" / "scaling.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+
+
+def load(root: Path) -> list[Row]:
+    """Reads build/scaling.json."""
+    rows: list[Row] = json.loads((root / "build" / "scaling.json").read_text("utf-8"))
+    return rows
+
+
+def write(rows: list[Row], root: Path) -> None:
+    """Writes docs/scaling.png and the section of docs/benchmarks.md."""
     plot(rows, root / "docs" / "scaling.png")
     page = root / "docs" / "benchmarks.md"
     text = page.read_text("utf-8") if page.exists() else "# Benchmarks\n"
@@ -65,11 +75,22 @@ def section(rows: list[Row]) -> str:
     first = rows[0]
     where = f"{machine()} {first['curve']}, {first['backend']} backend, {first['threads']} threads."
     columns = ("constraints", "setup s", "CPU s", "prove s", "CPU s", "verify ms", "setup MB", "prove MB", "key MB")
-    lines = [f"{where} {ABOUT}", "", "![time, memory and key size against constraints](scaling.png)", ""]
+    lines = [
+        f"{where} {ABOUT} {_share_of_machine(rows)}",
+        "",
+        "![time, memory and key size against constraints](scaling.png)",
+        "",
+    ]
     lines += ["| circuit | " + " | ".join([*columns, "open s"]) + " |", "|---" + "|--:" * (len(columns) + 1) + "|"]
-    lines += [_line(r) for r in rows]
+    lines += [_line(r) for kind in KINDS for r in _series(rows, kind)]
     lines += ["", *_growth(rows), "", *_ten_times(rows), "", *_accuracy(rows)]
     return "\n".join(lines) + "\n"
+
+
+def _share_of_machine(rows: list[Row]) -> str:
+    """Says how much of the machine this run had: CPU time of proofs over threads times wall time."""
+    share = statistics.median(r["prove_cpu_s"] / (r["threads"] * r["prove_s"]) for r in rows)
+    return f"In this run proofs had {share:.0%} of {rows[0]['threads']} threads; neighbours had the rest."
 
 
 def _line(r: Row) -> str:
@@ -87,7 +108,7 @@ def _line(r: Row) -> str:
 
 def _growth(rows: list[Row]) -> list[str]:
     out = ["Fitted growth: the exponent s of n^s (and of (n / log n)^s, by which sums over n points grow):", ""]
-    out += ["| | setup | prove | prove, memory | key |", "|---|--:|--:|--:|--:|"]
+    out += ["| | setup, CPU | prove, CPU | prove, memory | key |", "|---|--:|--:|--:|--:|"]
     for kind in KINDS:
         some = _series(rows, kind)
         if len(some) < 3:
@@ -98,7 +119,7 @@ def _growth(rows: list[Row]) -> list[str]:
             values = [of(r) for r in some]
             return f"{slope(n, values):.2f} ({slope([pippenger(v) for v in n], values):.2f})"
 
-        cells = [fits(lambda r, what=what: r[what]) for what in ("setup_s", "prove_s", "prove_mb", "key_bytes")]  # type: ignore[misc]
+        cells = [fits(lambda r, what=what: r[what]) for what in ("setup_cpu_s", "prove_cpu_s", "prove_mb", "key_bytes")]  # type: ignore[misc]
         out.append(f"| {kind}, {n[0]:,} to {n[-1]:,} | " + " | ".join(cells) + " |")
     return out
 
@@ -110,8 +131,9 @@ def _ten_times(rows: list[Row]) -> list[str]:
     if small is None or large is None:
         return []
     what = [
-        ("parameters", "parameters", ",.0f"), ("constraints", "constraints", ",.0f"), ("setup, s", "setup_s", ".2f"),
-        ("prove, s", "prove_s", ".2f"),
+        ("parameters", "parameters", ",.0f"), ("constraints", "constraints", ",.0f"),
+        ("setup, s", "setup_s", ".2f"), ("setup, CPU s", "setup_cpu_s", ".2f"),
+        ("prove, s", "prove_s", ".2f"), ("prove, CPU s", "prove_cpu_s", ".2f"),
         ("verify, ms", "verify_ms", ".1f"), ("memory of a proof, MB", "prove_mb", ".0f"),
         ("proving key, MB", "key_mb", ".1f"), ("proof, bytes", "proof_bytes", ".0f"),
     ]  # fmt: skip
@@ -146,8 +168,7 @@ def _accuracy(rows: list[Row]) -> list[str]:
 
 
 def _series(rows: list[Row], kind: str) -> list[Row]:
-    some = [r for r in rows if r["kind"] == kind and (kind != "improvement" or r["size"].endswith("x200"))]
-    return sorted(some, key=lambda r: r["constraints"])
+    return sorted((r for r in rows if r["kind"] == kind), key=lambda r: r["constraints"])
 
 
 def plot(rows: list[Row], path: Path) -> None:
@@ -157,28 +178,28 @@ def plot(rows: list[Row], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (times, sizes) = plt.subplots(1, 2, figsize=(11, 4.6), constrained_layout=True)
+    figure, (times, sizes) = plt.subplots(1, 2, figsize=(11, 5.2), constrained_layout=True)
     for kind, colour in KINDS.items():
         some = _series(rows, kind)
         n = [r["constraints"] for r in some]
-        for name, marker in (("setup_s", "^"), ("prove_s", "o")):
-            label = f"{kind}, {name.removesuffix('_s')}"
+        for name, marker in (("setup_cpu_s", "^"), ("prove_cpu_s", "o")):
+            label = f"{kind}, {name.removesuffix('_cpu_s')}"
             times.plot(n, [r[name] for r in some], marker, color=colour, label=label, markersize=5)
             times.plot(n, [r["predicted"][name] for r in some], "--", color=colour, linewidth=0.9)
-        times.plot(n, [r["verify_ms"] / 1e3 for r in some], "x", color=colour, label=f"{kind}, verify", markersize=5)
-        sizes.plot(
-            n, [r["prove_mb"] for r in some], "o", color=colour, label=f"{kind}, memory of a proof", markersize=5
+        times.plot(
+            n, [r["verify_ms"] / 1e3 for r in some], "x", color=colour, label=f"{kind}, verify (wall)", markersize=5
         )
+        sizes.plot(n, [r["prove_mb"] for r in some], "o", color=colour, label=f"{kind}, memory", markersize=5)
         sizes.plot(n, [r["predicted"]["prove_mb"] for r in some], "--", color=colour, linewidth=0.9)
-        sizes.plot(n, [r["key_bytes"] / 1e6 for r in some], "s", color=colour, label=f"{kind}, proving key",
+        sizes.plot(n, [r["key_bytes"] / 1e6 for r in some], "s", color=colour, label=f"{kind}, key",
                    markersize=4, fillstyle="none")  # fmt: skip
     first = rows[0]
     where = f"{first['curve']}, {first['backend']} backend, {first['threads']} threads; dashed: predicted"
-    for axes, unit, title in ((times, "seconds", "Time"), (sizes, "MB", "Memory and key")):
+    for axes, unit, title in ((times, "CPU seconds of all threads", "Time"), (sizes, "MB", "Memory and key")):
         axes.set(xscale="log", yscale="log", xlabel="constraints", ylabel=unit, title=title)
         axes.set_xscale("log", base=2)
         axes.grid(visible=True, which="major", linewidth=0.4)
-        axes.legend(fontsize=7.5, loc="upper left")
+        axes.legend(fontsize=7.5, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.13), frameon=False)
     figure.suptitle(where, fontsize=10)
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -86,6 +86,8 @@ def test_the_section_states_growth_and_a_ten_times_larger_model() -> None:
     assert "| dense, 4,088 to 65,528 | 1.00 (" in text
     assert "| parameters | 650 | 6,410 | 9.9 |" in text
     assert "| prove, s | 0.16 | 1.60 | 10.0 |" in text
+    assert "| prove, CPU s | 0.32 | 3.20 | 10.0 |" in text
+    assert "proofs had 100% of 2 threads" in text
     assert "| prove, wall | 1.50 | 1.50 | 1.50 |" in text
 
 

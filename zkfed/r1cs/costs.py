@@ -88,66 +88,66 @@ class UnitCosts:
 UNIT_COSTS: dict[tuple[str, str], UnitCosts] = {
     ("native", "bls12-381"): UnitCosts(
         g1=(
-            (263, 150, 129),  # 0, +-1
-            (567, 296, 280),  # 8 bits
-            (870, 542, 542),  # 16 bits
-            (1700, 1060, 863),  # 32 bits
-            (3060, 1900, 1640),  # 64 bits
-            (12600, 7460, 6450),  # full
+            (251, 145, 128),  # 0, +-1
+            (553, 283, 262),  # 8 bits
+            (832, 512, 504),  # 16 bits
+            (1640, 976, 777),  # 32 bits
+            (2950, 1790, 1360),  # 64 bits
+            (12000, 6950, 5490),  # full
         ),
         g2=(
-            (417, 329, 317),  # 0, +-1
-            (1360, 705, 680),  # 8 bits
-            (2320, 1410, 1350),  # 16 bits
-            (4530, 2650, 2120),  # 32 bits
-            (8410, 5030, 3920),  # 64 bits
-            (33700, 19100, 15500),  # full
+            (419, 343, 316),  # 0, +-1
+            (1360, 727, 666),  # 8 bits
+            (2290, 1370, 1320),  # 16 bits
+            (4570, 2680, 2050),  # 32 bits
+            (8610, 4890, 3870),  # 64 bits
+            (35300, 19700, 15200),  # full
         ),
-        transform_ns=83.9,
-        generator_ns=(5010, 13600),
-        scale_ns=77300,
-        witness_ns=1840,
-        prove_ns=186,
-        setup_ns=1090,
-        pairing_ms=0.122,
-        verify_ms=1.39,
+        transform_ns=79.8,
+        generator_ns=(4740, 12900),
+        scale_ns=74200,
+        witness_ns=653,
+        prove_ns=0,
+        setup_ns=0,
+        pairing_ms=0.291,
+        verify_ms=0.0113,
         point_bytes=(96, 192),
-        prove_bytes=727,
-        setup_bytes=415,
-        first_ms=55.1,
-        fixed_bytes=(15300000, 3470000),
-        speedup_of_two=2,
+        prove_bytes=520,
+        setup_bytes=361,
+        first_ms=57.4,
+        fixed_bytes=(15000000, 6980000),
+        speedup_of_two=1.99,
     ),
     ("native", "bn254"): UnitCosts(
         g1=(
-            (134, 92.5, 83.1),  # 0, +-1
-            (317, 185, 181),  # 8 bits
-            (488, 335, 338),  # 16 bits
-            (939, 643, 498),  # 32 bits
-            (1780, 1190, 857),  # 64 bits
-            (7680, 4550, 3280),  # full
+            (136, 94.6, 81.1),  # 0, +-1
+            (306, 175, 172),  # 8 bits
+            (470, 315, 324),  # 16 bits
+            (906, 622, 487),  # 32 bits
+            (1770, 1150, 821),  # 64 bits
+            (7380, 4310, 3150),  # full
         ),
         g2=(
-            (222, 215, 207),  # 0, +-1
-            (777, 448, 444),  # 8 bits
-            (1320, 842, 869),  # 16 bits
-            (2750, 1640, 1310),  # 32 bits
-            (5390, 3050, 2280),  # 64 bits
-            (21500, 11700, 9080),  # full
+            (234, 215, 198),  # 0, +-1
+            (740, 433, 431),  # 8 bits
+            (1300, 852, 894),  # 16 bits
+            (2780, 1660, 1360),  # 32 bits
+            (5410, 3060, 2410),  # 64 bits
+            (21100, 11500, 9400),  # full
         ),
-        transform_ns=80.6,
-        generator_ns=(2970, 8120),
-        scale_ns=45300,
-        witness_ns=1800,
-        prove_ns=29.3,
-        setup_ns=1590,
-        pairing_ms=0.191,
-        verify_ms=1.36,
+        transform_ns=79.2,
+        generator_ns=(3070, 8050),
+        scale_ns=43300,
+        witness_ns=693,
+        prove_ns=0,
+        setup_ns=255,
+        pairing_ms=0.377,
+        verify_ms=0.0865,
         point_bytes=(58, 128),
-        prove_bytes=602,
-        setup_bytes=421,
-        first_ms=28.1,
-        fixed_bytes=(10300000, 4850000),
+        prove_bytes=474,
+        setup_bytes=326,
+        first_ms=41.6,
+        fixed_bytes=(13600000, 6140000),
         speedup_of_two=2,
     ),
     ("arkworks", "bls12-381"): UnitCosts(
