@@ -12,7 +12,7 @@
 //! So BN254 is arkworks as it is, and BLS12-381 multiplies with blst, which looks for MULX and
 //! ADX at run time. Both hold elements in Montgomery form with R = 2^384, fully reduced.
 
-use ark_ff::{BigInt, Field};
+use ark_ff::{AdditiveGroup, BigInt, Field, Fp, PrimeField};
 use std::marker::PhantomData;
 
 use crate::affine::Raw;
@@ -38,10 +38,72 @@ pub trait Coordinate: Field + Raw {
     fn root(&self) -> Option<Self> {
         self.sqrt()
     }
+
+    /// Returns the difference, without a branch: that of arkworks' goes either way at random, and
+    /// a wrong guess costs more than the subtraction.
+    fn minus(&self, other: &Self) -> Self;
+
+    /// Returns the negative if asked to, without a branch.
+    fn negated_if(&self, is_negative: bool) -> Self;
 }
 
-impl Coordinate for ark_bn254::Fq {}
-impl Coordinate for ark_bn254::Fq2 {}
+/// Returns a - b modulo p, for a and b below p.
+#[inline(always)]
+fn difference<const N: usize>(a: &[u64; N], b: &[u64; N], p: &[u64; N]) -> [u64; N] {
+    let (mut out, mut borrow) = ([0; N], 0u64);
+    for i in 0..N {
+        let d = u128::from(a[i]).wrapping_sub(u128::from(b[i])).wrapping_sub(u128::from(borrow));
+        (out[i], borrow) = (d as u64, (d >> 64) as u64 & 1);
+    }
+    let (mask, mut carry) = (borrow.wrapping_neg(), 0u64);
+    for i in 0..N {
+        let sum = u128::from(out[i]) + u128::from(p[i] & mask) + u128::from(carry);
+        (out[i], carry) = (sum as u64, (sum >> 64) as u64);
+    }
+    out
+}
+
+macro_rules! without_branches {
+    ($field:ty) => {
+        #[inline(always)]
+        fn minus(&self, other: &Self) -> Self {
+            let modulus = <$field as PrimeField>::MODULUS.0;
+            Fp(BigInt(difference(&self.0 .0, &other.0 .0, &modulus)), PhantomData)
+        }
+
+        #[inline(always)]
+        fn negated_if(&self, is_negative: bool) -> Self {
+            let (minus, mask) = (Self::ZERO.minus(self), u64::from(is_negative).wrapping_neg());
+            let mut out = *self;
+            for (limb, other) in out.0 .0.iter_mut().zip(minus.0 .0) {
+                *limb ^= (*limb ^ other) & mask;
+            }
+            out
+        }
+    };
+}
+
+macro_rules! by_coefficients {
+    () => {
+        #[inline(always)]
+        fn minus(&self, other: &Self) -> Self {
+            Self::new(self.c0.minus(&other.c0), self.c1.minus(&other.c1))
+        }
+
+        #[inline(always)]
+        fn negated_if(&self, is_negative: bool) -> Self {
+            Self::new(self.c0.negated_if(is_negative), self.c1.negated_if(is_negative))
+        }
+    };
+}
+
+impl Coordinate for ark_bn254::Fq {
+    without_branches!(ark_bn254::Fq);
+}
+
+impl Coordinate for ark_bn254::Fq2 {
+    by_coefficients!();
+}
 
 #[inline(always)]
 pub fn to_blst(value: &BlsFq) -> blst::blst_fp {
@@ -64,6 +126,8 @@ fn from_blst2(value: blst::blst_fp2) -> BlsFq2 {
 }
 
 impl Coordinate for BlsFq {
+    without_branches!(BlsFq);
+
     #[inline(always)]
     fn times(&self, other: &Self) -> Self {
         let mut out = blst::blst_fp::default();
@@ -89,6 +153,8 @@ impl Coordinate for BlsFq {
 }
 
 impl Coordinate for BlsFq2 {
+    by_coefficients!();
+
     #[inline(always)]
     fn times(&self, other: &Self) -> Self {
         let mut out = blst::blst_fp2::default();

@@ -28,11 +28,7 @@ impl<F: Coordinate> Point<F> {
     /// Returns the point, negated if `is_negative`.
     #[inline(always)]
     pub fn signed(&self, is_negative: bool) -> Self {
-        if is_negative {
-            self.negated()
-        } else {
-            *self
-        }
+        Point { x: self.x, y: self.y.negated_if(is_negative) }
     }
 }
 

@@ -188,7 +188,7 @@ impl<F: Coordinate> Lanes<F> {
 /// Returns what the slope of an addition is divided by; 1 where there is no slope. Never 0.
 #[inline(always)]
 fn denominator<F: Coordinate>(p: &Point<F>, q: &Point<F>) -> F {
-    let d = q.x - p.x;
+    let d = q.x.minus(&p.x);
     // Points of which one is the identity have a d that is not 0, unless x = 0, and do not use it.
     if !d.is_zero() {
         d
@@ -208,15 +208,15 @@ fn finish<F: Coordinate>(p: &Point<F>, q: &Point<F>, inverse: &F) -> Point<F> {
         return *p;
     }
     let slope = if p.x != q.x {
-        (q.y - p.y).times(inverse)
+        q.y.minus(&p.y).times(inverse)
     } else if p.y == q.y && !p.y.is_zero() {
         let xx = p.x.squared();
         (xx.double() + xx).times(inverse)
     } else {
         return Point::IDENTITY;
     };
-    let x = slope.squared() - p.x - q.x;
-    Point { x, y: slope.times(&(p.x - x)) - p.y }
+    let x = slope.squared().minus(&p.x).minus(&q.x);
+    Point { x, y: slope.times(&p.x.minus(&x)).minus(&p.y) }
 }
 
 #[cfg(test)]
