@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def section(rows: list[Row]) -> str:
     where = f"{machine()} {first['curve']}, {first['backend']} backend, {first['threads']} threads."
     columns = ("constraints", "setup s", "CPU s", "prove s", "CPU s", "verify ms", "setup MB", "prove MB", "key MB")
     lines = [
-        f"{where} {ABOUT} {_share_of_machine(rows)}",
+        textwrap.fill(f"{where} {ABOUT} {_share_of_machine(rows)}", 110),
         "",
         "![time, memory and key size against constraints](scaling.png)",
         "",
