@@ -118,6 +118,38 @@ UNIT_COSTS: dict[tuple[str, str], UnitCosts] = {
         fixed_bytes=(13700000, 9440000),
         speedup_of_two=1,
     ),
+    ("reference", "bls12-381"): UnitCosts(
+        g1=(
+            (30100,),  # 0, +-1
+            (44100,),  # 8 bits
+            (64000,),  # 16 bits
+            (138000,),  # 32 bits
+            (235000,),  # 64 bits
+            (933000,),  # full
+        ),
+        g2=(
+            (21500,),  # 0, +-1
+            (54200,),  # 8 bits
+            (92500,),  # 16 bits
+            (176000,),  # 32 bits
+            (346000,),  # 64 bits
+            (1510000,),  # full
+        ),
+        transform_ns=8830,
+        generator_ns=(153000, 298000),
+        scale_ns=1950000,
+        witness_ns=4410,
+        prove_ns=23100,
+        setup_ns=0,
+        pairing_ms=31.5,
+        verify_ms=90.1,
+        point_bytes=(300, 487),
+        prove_bytes=4770,
+        setup_bytes=420,
+        first_ms=75.3,
+        fixed_bytes=(28500000, 24400000),
+        speedup_of_two=1,
+    ),
     ("native", "bls12-381"): UnitCosts(
         g1=(
             (251, 145, 128),  # 0, +-1
@@ -181,38 +213,6 @@ UNIT_COSTS: dict[tuple[str, str], UnitCosts] = {
         first_ms=41.6,
         fixed_bytes=(13600000, 6140000),
         speedup_of_two=2,
-    ),
-    ("reference", "bls12-381"): UnitCosts(
-        g1=(
-            (21100,),  # 0, +-1
-            (45400,),  # 8 bits
-            (70300,),  # 16 bits
-            (118000,),  # 32 bits
-            (239000,),  # 64 bits
-            (812000,),  # full
-        ),
-        g2=(
-            (12200,),  # 0, +-1
-            (55200,),  # 8 bits
-            (96200,),  # 16 bits
-            (166000,),  # 32 bits
-            (331000,),  # 64 bits
-            (1250000,),  # full
-        ),
-        transform_ns=8050,
-        generator_ns=(153000, 274000),
-        scale_ns=1960000,
-        witness_ns=3240,
-        prove_ns=0,
-        setup_ns=0,
-        pairing_ms=27.4,
-        verify_ms=111,
-        point_bytes=(300, 487),
-        prove_bytes=4480,
-        setup_bytes=4990,
-        first_ms=0,
-        fixed_bytes=(0, 0),
-        speedup_of_two=1,
     ),
     ("reference", "bn254"): UnitCosts(
         g1=(
