@@ -5,6 +5,8 @@
 //! The inner sum is taken over a square: k = u 2^m + v, so sum k B_k = 2^m sum u R_u + sum v C_v
 //! with sums of rows R_u and of columns C_v, which are groups like the buckets.
 
+use std::mem::size_of;
+
 use ark_ff::{BigInt, PrimeField};
 
 use crate::arith::Coordinate;
@@ -16,8 +18,10 @@ use crate::straus;
 use crate::sums::{sum_groups, Scratch, Source, Term};
 use crate::tasks::Run;
 
-/// Terms that one task sorts at a time; bounds a thread's buffers.
-const CHUNK: usize = 1 << 17;
+/// Points that one task sums at a time, in bytes; bounds a thread's buffers.
+const CHUNK_BYTES: usize = 1 << 21;
+/// Scalars that are recoded between two looks for a stop.
+const LOOK: usize = 1 << 17;
 /// A task takes several windows together until it has so many terms, to share inversions.
 const TASK: usize = 1 << 13;
 
@@ -52,7 +56,7 @@ pub struct Recoded {
 
 /// A class with its digits, window-major.
 struct Plan {
-    class: Class,
+    positions: Vec<u32>,
     width: u32,
     windows: usize,
     digits: Vec<i16>,
@@ -150,7 +154,7 @@ fn plan(class: Class, run: Run<'_>) -> Plan {
     let mut digits = vec![0; windows * count];
     let mut row = vec![0; windows];
     for (i, value) in class.values.iter().enumerate() {
-        if i % CHUNK == 0 && run.check().is_err() {
+        if i % LOOK == 0 && run.check().is_err() {
             break;
         }
         if class.bits == 1 {
@@ -162,12 +166,12 @@ fn plan(class: Class, run: Run<'_>) -> Plan {
             digits[w * count + i] = digit;
         }
     }
-    Plan { class, width, windows, digits }
+    Plan { positions: class.positions, width, windows, digits }
 }
 
 /// Cuts a plan into tasks: several windows if they are short, parts of one if they are few.
 fn split(index: usize, plan: &Plan, threads: usize) -> Vec<Task> {
-    let count = plan.class.values.len();
+    let count = plan.positions.len();
     let together = (TASK / count.max(1)).clamp(1, plan.windows.div_ceil(threads).max(1));
     let is_few = plan.windows < 2 * threads && count >= TASK && threads > 1;
     let parts = if is_few { threads } else { 1 };
@@ -193,11 +197,13 @@ fn window_sums<F: Coordinate>(
     let buckets = 1usize << (plan.width - 1);
     let groups = (task.last - task.first) * buckets;
     let mut sums: Vec<Point<F>> = vec![];
-    for from in (task.from..task.to).step_by(CHUNK) {
+    // As many terms as stay near the cache, and so many that adding the buckets is little beside.
+    let chunk = (CHUNK_BYTES / size_of::<Point<F>>()).max(4 * buckets);
+    for from in (task.from..task.to).step_by(chunk) {
         if run.check().is_err() {
             return vec![];
         }
-        let to = (from + CHUNK).min(task.to);
+        let to = (from + chunk).min(task.to);
         let (terms, ends) = sorted(plan, task, from..to, buckets);
         let part = sum_groups(scratch, points, &terms, &ends);
         if sums.is_empty() {
@@ -216,10 +222,10 @@ fn window_sums<F: Coordinate>(
 
 /// Sorts the digits of terms in `range` by (window, |digit|); counting sort.
 fn sorted(plan: &Plan, task: &Task, range: std::ops::Range<usize>, buckets: usize) -> (Vec<Term>, Vec<u32>) {
-    let count = plan.class.values.len();
+    let count = plan.positions.len();
     let mut ends = vec![0u32; (task.last - task.first) * buckets];
     let digits_of = |w: usize| &plan.digits[w * count..][range.clone()];
-    let positions = &plan.class.positions[range.clone()];
+    let positions = &plan.positions[range.clone()];
     for w in task.first..task.last {
         let row = &mut ends[(w - task.first) * buckets..][..buckets];
         for &d in digits_of(w) {
