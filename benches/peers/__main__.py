@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -36,10 +37,12 @@ def options() -> argparse.Namespace:
 
 
 def measured() -> str:
-    """Returns the date and the commit that was measured."""
+    """Returns the date, the commit, and how busy the machine was before the bench began."""
     argv = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     commit = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-    return f"Measured on {dt.datetime.now(dt.UTC):%Y-%m-%d} at commit {commit} by `make bench-peers`."
+    load = os.getloadavg()[0]
+    busy = f", while other programs kept {load:.0f} threads running: ratios hold, times do not" if load > 1 else ""
+    return f"Measured on {dt.datetime.now(dt.UTC):%Y-%m-%d} at commit {commit} by `make bench-peers`{busy}."
 
 
 def main() -> None:
