@@ -41,7 +41,7 @@ def measured() -> str:
     argv = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     commit = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
     load = os.getloadavg()[0]
-    busy = f", while other programs kept {load:.0f} threads running: ratios hold, times do not" if load > 1 else ""
+    busy = f", while other programs kept {load:.0f} threads running: the times are too long" if load > 1 else ""
     return f"Measured on {dt.datetime.now(dt.UTC):%Y-%m-%d} at commit {commit} by `make bench-peers`{busy}."
 
 

@@ -28,9 +28,9 @@ threads. Proofs are made in turn, one prover at a time; times are medians of the
   bellperson walks over the circuit again, because their interfaces want it. Nobody's time has witness generation.
 - **ratio**: the prover's median over zkfed's; above 1, zkfed is faster.
 - **CPU**: processor time of the process for one proof and its verification.
-- **setup**: single-party key generation, without reading the circuit and writing the key. The key of snarkjs is
-  written by the bench from known trapdoors, since a ceremony takes hours; so it has no time.
-- **verify**: median of 21, key prepared, proof and inputs in memory.
+- **setup**: single-party key generation, without reading the circuit and writing the key; not in turn, and once if it
+  takes long. The key of snarkjs is written by the bench from known trapdoors instead of a ceremony: it has no time.
+- **verify**: median of 21, proof and inputs in memory, the key prepared if the prover can do that.
 - **memory**: highest resident memory while proving; in brackets, above the runtime with its libraries loaded.
 - **key**: the proving key's file as the prover writes it (uncompressed where it offers that); **proof**: compressed,
   but JSON for snarkjs and uncompressed for groth16py, which have no other form.
