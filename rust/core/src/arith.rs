@@ -16,6 +16,9 @@ use ark_ff::{AdditiveGroup, BigInt, Field, Fp, PrimeField};
 use std::marker::PhantomData;
 
 use crate::affine::Raw;
+use crate::point::Point;
+#[cfg(target_arch = "x86_64")]
+use crate::{ifma, lanes};
 
 type BlsFq = ark_bls12_381::Fq;
 type BlsFq2 = ark_bls12_381::Fq2;
@@ -45,6 +48,54 @@ pub trait Coordinate: Field + Raw {
 
     /// Returns the negative if asked to, without a branch.
     fn negated_if(&self, is_negative: bool) -> Self;
+
+    /// Buffers of `add_wide`.
+    type Batch: Default;
+
+    /// Adds the second point of each pair to the first, eight pairs at a time; pairs without a
+    /// plain slope are appended to `special` instead. Returns false, and does nothing, if this CPU
+    /// cannot (ifma.rs).
+    fn add_wide(
+        batch: &mut Self::Batch,
+        work: &mut [Point<Self>],
+        pairs: &[(u32, u32)],
+        special: &mut Vec<(u32, u32)>,
+    ) -> bool;
+}
+
+macro_rules! wide {
+    ($prime:ty, $limbs:literal, $degree:literal) => {
+        #[cfg(target_arch = "x86_64")]
+        type Batch = lanes::Batch<$limbs, $degree>;
+        #[cfg(not(target_arch = "x86_64"))]
+        type Batch = ();
+
+        #[cfg(target_arch = "x86_64")]
+        fn add_wide(
+            batch: &mut Self::Batch,
+            work: &mut [Point<Self>],
+            pairs: &[(u32, u32)],
+            special: &mut Vec<(u32, u32)>,
+        ) -> bool {
+            static PRIME: ifma::Prime<$limbs> =
+                ifma::Prime::new(&<$prime as PrimeField>::MODULUS.0, &<$prime as Field>::ONE.0 .0);
+            let last = pairs.iter().map(|&(a, b)| a.max(b) as usize).max();
+            let is_inside = last.is_some_and(|last| last < work.len());
+            if !is_inside || !ifma::is_available() {
+                return false;
+            }
+            // SAFETY: the CPU was asked, the pairs are within `work`, and a coordinate has as many
+            // words as its type (affine.rs checks the layout when it is compiled). An addition
+            // takes half the time or less (see sums.rs).
+            unsafe { batch.add_pairs(&PRIME, work, pairs, special, |all| invert_all(all)) };
+            true
+        }
+
+        #[cfg(not(target_arch = "x86_64"))]
+        fn add_wide(_: &mut (), _: &mut [Point<Self>], _: &[(u32, u32)], _: &mut Vec<(u32, u32)>) -> bool {
+            false
+        }
+    };
 }
 
 /// Returns a - b modulo p, for a and b below p.
@@ -99,10 +150,12 @@ macro_rules! by_coefficients {
 
 impl Coordinate for ark_bn254::Fq {
     without_branches!(ark_bn254::Fq);
+    wide!(ark_bn254::Fq, 5, 1);
 }
 
 impl Coordinate for ark_bn254::Fq2 {
     by_coefficients!();
+    wide!(ark_bn254::Fq, 5, 2);
 }
 
 #[inline(always)]
@@ -127,6 +180,7 @@ fn from_blst2(value: blst::blst_fp2) -> BlsFq2 {
 
 impl Coordinate for BlsFq {
     without_branches!(BlsFq);
+    wide!(BlsFq, 8, 1);
 
     #[inline(always)]
     fn times(&self, other: &Self) -> Self {
@@ -154,6 +208,7 @@ impl Coordinate for BlsFq {
 
 impl Coordinate for BlsFq2 {
     by_coefficients!();
+    wide!(BlsFq, 8, 2);
 
     #[inline(always)]
     fn times(&self, other: &Self) -> Self {

@@ -158,7 +158,7 @@ impl Matrix {
 
 /// Reads native 32-bit integers.
 pub fn integers(data: &[u8]) -> Result<Vec<u32>> {
-    if data.len() % 4 != 0 {
+    if !data.len().is_multiple_of(4) {
         return value(format!("{} bytes of integers: expected a multiple of 4", data.len()));
     }
     Ok(data.chunks_exact(4).map(|b| u32::from_ne_bytes([b[0], b[1], b[2], b[3]])).collect())

@@ -11,7 +11,7 @@ pub type Limbs = [u64; 4];
 ///
 /// Errors: `Value` for a length that is no multiple of 32, or a scalar that is not below r.
 pub fn parse<S: PrimeField>(data: &[u8]) -> Result<Vec<Limbs>> {
-    if data.len() % 32 != 0 {
+    if !data.len().is_multiple_of(32) {
         return value(format!("{} bytes of scalars: expected a multiple of 32", data.len()));
     }
     let order = order::<S>();

@@ -73,7 +73,7 @@ pub fn take<F: Coordinate>(points: &[Point<F>], index: &[i64]) -> Result<Vec<Poi
 
 /// Reads positions from native 64-bit integers.
 pub fn parse_index(data: &[u8]) -> Result<Vec<i64>> {
-    if data.len() % 8 != 0 {
+    if !data.len().is_multiple_of(8) {
         return value(format!("{} bytes of positions: expected a multiple of 8", data.len()));
     }
     let read = |b: &[u8]| i64::from_ne_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);

@@ -147,7 +147,7 @@ where
     // Words are aligned wherever points are; an odd address never is.
     let words = vec![0u64; bytes.len() / 8 + 1];
     let raw: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
-    let odd = usize::from(raw.as_ptr() as usize % 2 == 0);
+    let odd = usize::from((raw.as_ptr() as usize).is_multiple_of(2));
     assert!(view::<G>(&raw[odd..][..count * size], count).unwrap().is_none());
     for wrong in [0, count - 1, count + 1, usize::MAX, usize::MAX / size + 2] {
         assert!(read::<G>(&bytes, wrong).is_err() && view::<G>(&bytes, wrong).is_err());
