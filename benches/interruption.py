@@ -19,7 +19,7 @@ import numpy as np
 from zkfed.algebra.curve import CURVES
 from zkfed.algebra.field import as_ints, to_limbs
 from zkfed.algebra.native import NativeBackend
-from zkfed.groth16.core import Trapdoors, core_of, key_scalars
+from zkfed.groth16.assembly import Trapdoors, assembler_of, key_scalars
 from zkfed.groth16.setup import development_keys
 from zkfed.r1cs.system import SparseMatrix, System
 
@@ -77,7 +77,7 @@ def proving(curve: str, log: int) -> dict[str, Callable[[], object]]:
     # The first row is 1 1 = z_1 in truth, so z is not checked.
     system = System("squares", 1, CURVES[curve], (), (), (), rows + 1, *sides, (), (), np.arange(rows + 1))
     backend, limbs = NativeBackend(CURVES[curve]), to_limbs(z)
-    core = core_of(development_keys(system, backend), system)
+    core = assembler_of(development_keys(system, backend), system)
     return {
         "prove": lambda: core.assemble(limbs, (3, 4), is_checked=False, report=None),
         "setup": lambda: key_scalars(system, backend, rows, Trapdoors(3, 4, 5, 6)),

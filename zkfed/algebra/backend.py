@@ -74,7 +74,7 @@ class Compiled(Protocol):
     """The matrices of a circuit inside a backend."""
 
     def key_scalars(self, size: int, trapdoors: Limbs, private_start: int) -> tuple[Limbs, Limbs, Limbs, Limbs]:
-        """Returns u, v, k, h (groth16/core.py) from (tau, alpha, beta, delta)."""
+        """Returns u, v, k, h (groth16/assembly.py) from (tau, alpha, beta, delta)."""
         ...
 
     def prover(

@@ -22,8 +22,8 @@ import numpy as np
 from zkfed.algebra.backend import Backend, Points
 from zkfed.algebra.field import Ints, Limbs, check_limbs, from_limbs, to_limbs
 from zkfed.errors import DecodeError, KeyRefused, UnsatisfiedConstraint
+from zkfed.groth16.assembly import Report, assembler_of
 from zkfed.groth16.challenge import Challenger
-from zkfed.groth16.core import Report, core_of
 from zkfed.groth16.keys import ProvingKey, refuse
 from zkfed.groth16.proof import Instance, Proof
 from zkfed.groth16.setup import external_columns
@@ -64,7 +64,7 @@ class Prover:
         refuse(key.verifying)
         self.key, self.system, self.backend = key, system, key.verifying.backend
         _check_equations(key)
-        self._core = core_of(key, system)
+        self._assembler = assembler_of(key, system)
 
     def prove(
         self,
@@ -109,7 +109,7 @@ class Prover:
         """The twin of `prove` that takes its randomness, for tests and vectors."""
         challenger, assignment, d, segments = self._commit(instance, private, rand)
         z, blinding = assignment.final(), (rand(), rand())
-        abc = self._core.assemble(to_limbs(z.tolist()), blinding, is_checked=True, report=report)
+        abc = self._assembler.assemble(to_limbs(z.tolist()), blinding, is_checked=True, report=report)
         proof = self._complete(abc, (challenger, d, segments), blinders)
         verify(self.key.verifying, instance, proof)
         return proof
@@ -143,7 +143,7 @@ class Prover:
         challenger = Challenger(self.backend, layout, self.key.verifying.digest, instance)
         if from_limbs(assignment[: layout.public_count]).tolist() != [1, *challenger.inputs]:
             raise UnsatisfiedConstraint(f"{layout.name}: the assignment does not begin with 1 and the public inputs")
-        abc = self._core.assemble(assignment, (self._rand(), self._rand()), is_checked=True, report=report)
+        abc = self._assembler.assemble(assignment, (self._rand(), self._rand()), is_checked=True, report=report)
         proof = Proof(*abc, (), None, None)
         verify(self.key.verifying, instance, proof)
         return proof
@@ -183,7 +183,7 @@ class Prover:
     def _assemble(self, committed: Committed, z: Ints, blinders: tuple[int, ...], rand: Callable[[], int]) -> Proof:
         """Makes a proof of anything, true or not, for tests and demonstrations of attacks."""
         blinding = (rand(), rand())
-        abc = self._core.assemble(to_limbs(z.tolist()), blinding, is_checked=False, report=None)
+        abc = self._assembler.assemble(to_limbs(z.tolist()), blinding, is_checked=False, report=None)
         return self._complete(abc, committed, blinders)
 
     def _complete(self, abc: tuple[Points, Points, Points], committed: Committed, blinders: tuple[int, ...]) -> Proof:

@@ -23,7 +23,7 @@ from zkfed.algebra.backend import Backend, Points, use
 from zkfed.algebra.field import Limbs, from_limbs, to_limbs
 from zkfed.commitments.pedersen import generators
 from zkfed.fixedpoint import LANE_BITS, LANES
-from zkfed.groth16.core import Trapdoors, key_scalars
+from zkfed.groth16.assembly import Trapdoors, key_scalars
 from zkfed.groth16.keys import DEVELOPMENT, ProvingKey, VerifyingKey, refuse
 from zkfed.r1cs.system import LinkSpec, System
 

@@ -18,7 +18,7 @@ from zkfed.algebra.field import Ints, Limbs, batch_inverse, from_limbs, powers, 
 from zkfed.groth16.keys import ProvingKey
 from zkfed.r1cs.system import SparseMatrix, System
 
-__all__ = ["Core", "KeyScalars", "Report", "Trapdoors", "core_of", "key_scalars"]
+__all__ = ["Assembler", "KeyScalars", "Report", "Trapdoors", "assembler_of", "key_scalars"]
 
 Report = Callable[[float], None]
 """Is called with the part of a proof that is done, 0 to 1, at most ten times a second."""
@@ -49,7 +49,7 @@ class KeyScalars(NamedTuple):
     h: Limbs
 
 
-class Core(Protocol):
+class Assembler(Protocol):
     """Makes A, B and C under one key."""
 
     def assemble(
@@ -63,10 +63,10 @@ class Core(Protocol):
         ...
 
 
-def core_of(key: ProvingKey, system: System) -> Core:
-    """Returns the fastest core that the key's backend has."""
+def assembler_of(key: ProvingKey, system: System) -> Assembler:
+    """Returns the fastest assembler that the key's backend has."""
     compiled = _compiled(system, key.verifying.backend)
-    return _VectorCore(key, system) if compiled is None else _CompiledCore(key, system, compiled)
+    return _VectorAssembler(key, system) if compiled is None else _CompiledAssembler(key, system, compiled)
 
 
 def key_scalars(system: System, backend: Backend, size: int, trapdoors: Trapdoors) -> KeyScalars:
@@ -109,7 +109,7 @@ def _columns(matrix: SparseMatrix, lagrange: Ints, wires: int, order: int) -> In
     return out % order
 
 
-class _CompiledCore:
+class _CompiledAssembler:
     """One call into the backend."""
 
     def __init__(self, key: ProvingKey, system: System, compiled: Compiled) -> None:
@@ -132,7 +132,7 @@ class _CompiledCore:
         return proof
 
 
-class _VectorCore:
+class _VectorAssembler:
     """Rows with Python integers, sums by the backend's vectors."""
 
     def __init__(self, key: ProvingKey, system: System) -> None:

@@ -23,7 +23,7 @@ from zkfed.algebra.field import as_ints, to_limbs
 from zkfed.algebra.native import NativeBackend
 from zkfed.algebra.reference import ReferenceBackend
 from zkfed.errors import UnsatisfiedConstraint
-from zkfed.groth16.core import Core, _CompiledCore, _VectorCore, core_of
+from zkfed.groth16.assembly import Assembler, _CompiledAssembler, _VectorAssembler, assembler_of
 from zkfed.groth16.keys import ProvingKey
 from zkfed.groth16.setup import _setup
 from zkfed.r1cs.system import Input, Label, SparseMatrix, System
@@ -87,7 +87,7 @@ def key_of(system: System, backend: Backend, seed: int) -> ProvingKey:
 Outcome = bytes | tuple[str, tuple[int, ...]]
 
 
-def outcome(core: Core, backend: Backend, z: list[int], blinding: tuple[int, int]) -> Outcome:
+def outcome(core: Assembler, backend: Backend, z: list[int], blinding: tuple[int, int]) -> Outcome:
     """Returns the bytes of A, B and C, or the constraint that does not hold."""
     try:
         proof = core.assemble(to_limbs(z), blinding, is_checked=True, report=None)
@@ -112,8 +112,8 @@ def test_the_fused_prover_equals_the_reference(curve: str, seed: int, wires: int
     every: list[Backend] = [ReferenceBackend(system.curve), NativeBackend(system.curve, threads=2)]
     keys = [key_of(system, backend, seed) for backend in every]
     assert keys[0].encode() == keys[1].encode()
-    cores = [core_of(key, system) for key in keys]
-    assert [type(core) for core in cores] == [_VectorCore, _CompiledCore]
+    cores = [assembler_of(key, system) for key in keys]
+    assert [type(core) for core in cores] == [_VectorAssembler, _CompiledAssembler]
     blinding = (scalar(random.Random(seed), order), scalar(random.Random(~seed), order))
     for values in (z, changed(z, seed, order)):
         first, second = (outcome(*pair, values, blinding) for pair in zip(cores, every, strict=True))
@@ -128,7 +128,7 @@ def test_the_fused_prover_equals_the_vectors(curve: str, seed: int, wires: int, 
     system, z = random_system(CURVES[curve], seed, wires, count)
     backend = NativeBackend(system.curve, threads=threads)
     key = key_of(system, backend, seed)
-    cores = [_VectorCore(key, system), core_of(key, system)]
+    cores = [_VectorAssembler(key, system), assembler_of(key, system)]
     for values in (z, changed(z, seed, system.curve.order)):
         first, second = (outcome(core, backend, values, (seed, 1)) for core in cores)
         assert first == second
@@ -141,10 +141,10 @@ def test_a_row_far_down_is_named(curve: str) -> None:
     system, z = random_system(CURVES[curve], 5, 40, 5000)
     backend = NativeBackend(system.curve, threads=2)
     key = key_of(system, backend, 5)
-    cores = [_VectorCore(key, system), core_of(key, system)]
+    cores = [_VectorAssembler(key, system), assembler_of(key, system)]
     assert len({outcome(core, backend, z, (3, 4)) for core in cores}) == 1
     system.c.coefficients[system.c.indptr[4321]] += 1
-    cores = [_VectorCore(key, system), core_of(key, system)]
+    cores = [_VectorAssembler(key, system), assembler_of(key, system)]
     named = [outcome(core, backend, z, (3, 4)) for core in cores]
     assert named[0] == named[1]
     assert named[0][1] == (4321,)
