@@ -13,6 +13,7 @@ from zkfed.errors import ProofInvalid, UnsatisfiedConstraint, ZkfedError, excerp
 
 # Hosts match on these: a code may be added here, but never changed, reused or taken out.
 CODES = {
+    "BackendFault": "backend-fault",
     "BudgetExceeded": "budget-exceeded",
     "CeremonyInvalid": "ceremony-invalid",
     "CiphertextRefused": "ciphertext-refused",

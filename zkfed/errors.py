@@ -22,6 +22,7 @@ ZkfedError
 ├── TransportError          a message could not be moved
 ├── SandboxViolation        a worker process broke its limits
 ├── SandboxUnavailable      a worker process could not be started
+├── BackendFault            the compiled backend failed inside: a bug
 ├── UnsatisfiedConstraint   the witness does not satisfy the circuit
 └── PolicyError             a policy is inconsistent, or forbids what was asked
 
@@ -36,6 +37,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 __all__ = [
+    "BackendFault",
     "BudgetExceeded",
     "CeremonyInvalid",
     "CiphertextRefused",
@@ -202,6 +204,12 @@ class SandboxUnavailable(ZkfedError):
     """A worker process could not be started."""
 
     code = "sandbox-unavailable"
+
+
+class BackendFault(ZkfedError):
+    """The compiled backend failed inside: a bug, please report it. The next call works."""
+
+    code = "backend-fault"
 
 
 class UnsatisfiedConstraint(ZkfedError):

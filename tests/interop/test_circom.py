@@ -53,6 +53,13 @@ def test_a_circom_circuit_is_proven_with_the_witness_of_its_own_generator(name: 
         verify(prover.key.verifying, Instance(b"", {"public": [x[0] + 1, *x[1:]]}), proof)
 
 
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_a_circuit_from_a_file_has_no_hints_and_says_so(name: str) -> None:
+    prover = prover_of(name)
+    with pytest.raises(ValueError, match="prove_assignment"):
+        prover.prove(instance_of(prover.system, read_wtns(VECTORS / f"{name}.wtns", prover.system)), {})
+
+
 def test_the_dot_product_is_what_it_says() -> None:
     system = prover_of("range_dot").system
     z = read_wtns(VECTORS / "range_dot.wtns", system)

@@ -91,7 +91,10 @@ class Prover:
             UnsatisfiedConstraint: The statement is not true of `private`.
             DecodeError: The instance does not fit the circuit.
             ProofInvalid: The private inputs do not open the instance's commitments.
+            ValueError: The circuit was read from a file and has no hints.
         """
+        if not self.system.steps:
+            raise ValueError(f"{self.system.name}: has no hints to compute a witness by; use `prove_assignment`")
         return self._prove(instance, private, blinders, self._rand, report)
 
     def _rand(self) -> int:
