@@ -25,7 +25,7 @@ from zkfed.errors import (
     ZkfedError,
 )
 from zkfed.layers import polis
-from zkfed.layers.agreement import Agreement, Announced
+from zkfed.layers.agreement import Agreement, Announced, draw_groups
 from zkfed.layers.bridge import check_release
 from zkfed.layers.noise import NoiseVector
 from zkfed.layers.transcript import RoundRecord, Transcript
@@ -65,7 +65,15 @@ def test_attempts_in_another_order_or_the_failed_one_left_out(forge: Forge) -> N
 
 
 def test_a_group_that_the_nonce_did_not_draw(forge: Forge) -> None:
-    forge.failure(nonce=bytes(32))
+    # Few members have few partitions: a nonce may draw the announced groups again by chance.
+    policy, members = forge.cohort.agreement.policy, forge.members(REPEATED)
+    announced = {forge.members(REPEATED, index) for index in released(forge)}
+    nonce = next(
+        nonce
+        for nonce in (bytes([i]) * 32 for i in range(256))
+        if not announced <= {*draw_groups(nonce, members, smallest=policy.min_clients, groups=policy.groups)}
+    )
+    forge.failure(nonce=nonce)
     refused(forge, PolicyError, "nonce drew")
 
 
