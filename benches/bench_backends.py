@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zkfed.algebra.backend import Points, use
+from zkfed.algebra.arkworks import ArkworksBackend
+from zkfed.algebra.backend import Backend, Points, use
 from zkfed.algebra.field import to_limbs
 from zkfed.algebra.polynomial import ntt
 
@@ -24,8 +25,8 @@ def _scalars(kind: str, count: int) -> list[int]:
     return [(secrets.randbelow(1 << 16) - (1 << 15)) % ORDER for _ in range(count)]
 
 
-def _points(count: int) -> Points:
-    return BACKEND.generator("G1", to_limbs(_scalars("full", count)))
+def _points(count: int, backend: Backend = BACKEND) -> Points:
+    return backend.generator("G1", to_limbs(_scalars("full", count)))
 
 
 @pytest.mark.parametrize("kind", ["full", "16-bit", "signed-16-bit"])
@@ -39,7 +40,7 @@ def test_msm_4096_bare_wheel(benchmark: Any, kind: str) -> None:
     """What a user would call instead; the conversion of scalars counts for both."""
     import py_arkworks_bls12381 as wheel
 
-    points, numbers = _points(4096).raw, _scalars(kind, 4096)
+    points, numbers = _points(4096, ArkworksBackend()).raw, _scalars(kind, 4096)
 
     def run() -> None:
         wheel.G1Point.multiexp_unchecked(points, [wheel.Scalar(n) for n in numbers])
