@@ -84,7 +84,8 @@ class UnitCosts:
         return 1 / (serial + (1 - serial) / threads)
 
 
-# Two threads of an AMD EPYC with AVX2 and ADX, shared with others; CPython 3.11; 2026-11-25.
+# Two threads of an AMD EPYC; CPython 3.11; 2026-11-25. "native" with AVX-512 IFMA: without it, sums and
+# multiples of the generator take about twice as long (docs/decisions/0004).
 UNIT_COSTS: dict[tuple[str, str], UnitCosts] = {
     ("arkworks", "bls12-381"): UnitCosts(
         g1=(
@@ -152,67 +153,67 @@ UNIT_COSTS: dict[tuple[str, str], UnitCosts] = {
     ),
     ("native", "bls12-381"): UnitCosts(
         g1=(
-            (251, 145, 128),  # 0, +-1
-            (553, 283, 262),  # 8 bits
-            (832, 512, 504),  # 16 bits
-            (1640, 976, 777),  # 32 bits
-            (2950, 1790, 1360),  # 64 bits
-            (12000, 6950, 5490),  # full
+            (232, 77, 21.4),  # 0, +-1
+            (380, 142, 103),  # 8 bits
+            (567, 258, 247),  # 16 bits
+            (1030, 480, 360),  # 32 bits
+            (1820, 888, 653),  # 64 bits
+            (7360, 3220, 2480),  # full
         ),
         g2=(
-            (419, 343, 316),  # 0, +-1
-            (1360, 727, 666),  # 8 bits
-            (2290, 1370, 1320),  # 16 bits
-            (4570, 2680, 2050),  # 32 bits
-            (8610, 4890, 3870),  # 64 bits
-            (35300, 19700, 15200),  # full
+            (320, 138, 119),  # 0, +-1
+            (734, 270, 258),  # 8 bits
+            (1290, 527, 519),  # 16 bits
+            (2490, 1010, 789),  # 32 bits
+            (4620, 1920, 1350),  # 64 bits
+            (18400, 6900, 5240),  # full
         ),
-        transform_ns=79.8,
-        generator_ns=(4740, 12900),
-        scale_ns=74200,
-        witness_ns=653,
+        transform_ns=79.9,
+        generator_ns=(1990, 4520),
+        scale_ns=71400,
+        witness_ns=617,
         prove_ns=0,
         setup_ns=0,
-        pairing_ms=0.291,
-        verify_ms=0.0113,
-        point_bytes=(96, 192),
-        prove_bytes=520,
-        setup_bytes=361,
-        first_ms=57.4,
-        fixed_bytes=(15000000, 6980000),
-        speedup_of_two=1.99,
+        pairing_ms=0.295,
+        verify_ms=0,
+        point_bytes=(97, 193),
+        prove_bytes=357,
+        setup_bytes=304,
+        first_ms=74.4,
+        fixed_bytes=(16700000, 13800000),
+        speedup_of_two=1.96,
     ),
     ("native", "bn254"): UnitCosts(
         g1=(
-            (136, 94.6, 81.1),  # 0, +-1
-            (306, 175, 172),  # 8 bits
-            (470, 315, 324),  # 16 bits
-            (906, 622, 487),  # 32 bits
-            (1770, 1150, 821),  # 64 bits
-            (7380, 4310, 3150),  # full
+            (129, 49.1, 21.8),  # 0, +-1
+            (215, 95.6, 86.6),  # 8 bits
+            (334, 164, 148),  # 16 bits
+            (612, 305, 223),  # 32 bits
+            (1100, 564, 379),  # 64 bits
+            (4590, 2080, 1400),  # full
         ),
         g2=(
-            (234, 215, 198),  # 0, +-1
-            (740, 433, 431),  # 8 bits
-            (1300, 852, 894),  # 16 bits
-            (2780, 1660, 1360),  # 32 bits
-            (5410, 3060, 2410),  # 64 bits
-            (21100, 11500, 9400),  # full
+            (165, 78.1, 31.3),  # 0, +-1
+            (412, 160, 121),  # 8 bits
+            (743, 299, 290),  # 16 bits
+            (1430, 578, 409),  # 32 bits
+            (2710, 1080, 708),  # 64 bits
+            (11300, 3910, 2780),  # full
         ),
-        transform_ns=79.2,
-        generator_ns=(3070, 8050),
-        scale_ns=43300,
-        witness_ns=693,
+        transform_ns=77.6,
+        generator_ns=(1230, 2330),
+        scale_ns=42600,
+        witness_ns=604,
         prove_ns=0,
-        setup_ns=255,
-        pairing_ms=0.377,
-        verify_ms=0.0865,
-        point_bytes=(64, 128),
-        prove_bytes=474,
-        setup_bytes=326,
-        first_ms=41.6,
-        fixed_bytes=(13600000, 6140000),
-        speedup_of_two=2,
+        setup_ns=0,
+        pairing_ms=0.327,
+        verify_ms=0,
+        point_bytes=(64, 129),
+        prove_bytes=371,
+        setup_bytes=276,
+        first_ms=79.5,
+        fixed_bytes=(13800000, 8780000),
+        speedup_of_two=1.98,
     ),
     ("reference", "bn254"): UnitCosts(
         g1=(
