@@ -105,10 +105,12 @@ bench-scaling: $(NATIVE)  ## time, memory and keys from 2^12 to 2^20 constraints
 native: $(NATIVE)  ## the compiled core (rust/) alone; the targets above build it where a Rust toolchain is
 
 # A core that does not build fails here; without a toolchain, its rule has said so.
+# Twice: with the CPU's vectors of eight (rust/core/src/ifma.rs), and as on a CPU without them.
 test-native: $(NATIVE)  ## style, lints and tests of the compiled core
 	@if [ -n "$(NO_RUST)" ]; then echo "== native: not tested"; else cd rust && set -x \
 	 && cargo fmt --check && cargo clippy --quiet --locked --all-targets -- -D warnings \
-	 && cargo test --quiet --locked --package zkfed-core; fi
+	 && cargo test --quiet --locked --package zkfed-core \
+	 && ZKFED_LANES=0 cargo test --quiet --locked --package zkfed-core; fi
 
 lock:  ## resolve the ranges of pyproject.toml anew into constraints.txt
 	@test -n "$(BASE)" || { echo "python3 >= 3.11 is needed; name one with ZKFED_PYTHON=<path>" >&2; exit 1; }
