@@ -96,7 +96,7 @@ bench: $(NATIVE)  ## measure what the README states, into build/bench.json
 	$(PYTEST) benches --benchmark-only --benchmark-json=$(BUILD)/bench-raw.json
 	$(PY) -m benches.summary $(BUILD)/bench-raw.json $(BUILD)/bench.json
 
-bench-peers: $(NATIVE)  ## beside gnark, snarkjs, arkworks, ...: 25 minutes; PEERS='--quick' 10, --help more
+bench-peers: $(NATIVE)  ## beside gnark, snarkjs, arkworks, ...: 16 minutes and their builds; PEERS='--quick' for fewer
 	$(PY) -m benches.peers $(PEERS)
 
 bench-scaling: $(NATIVE)  ## time, memory and keys from 2^12 to 2^20 constraints: 15 minutes; SCALING='--largest 16' 3

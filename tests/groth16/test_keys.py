@@ -24,6 +24,7 @@ from zkfed.algebra.reference import ReferenceBackend
 from zkfed.encoding import Writer
 from zkfed.errors import DecodeError, KeyRefused, LimitExceeded, StoreFault
 from zkfed.groth16 import keys as keys_module
+from zkfed.groth16.assembly import KeyScalars, Trapdoors
 from zkfed.groth16.keys import DEVELOPMENT, ProvingKey, VerifyingKey, refuse
 from zkfed.groth16.prove import Prover
 from zkfed.groth16.setup import development_keys
@@ -359,3 +360,11 @@ def test_a_key_with_wrong_private_points_never_lets_a_proof_out() -> None:
         prover = Prover(replace(case.key, **{part: changed}), case.system)
         with pytest.raises(ProofInvalid):
             prover.prove(case.instance, case.private, (case.blinder,))
+
+
+def test_trapdoors_and_key_scalars_do_not_show_their_values() -> None:
+    trapdoors = Trapdoors(123456789, 223456789, 323456789, 423456789)
+    scalars = KeyScalars(*(to_limbs([n, n]) for n in trapdoors))
+    for text in (repr(trapdoors), str(trapdoors), repr(scalars), str(scalars)):
+        assert "hidden" in text
+        assert "23456789" not in text

@@ -15,6 +15,7 @@ import numpy as np
 from zkfed.algebra.backend import Backend, Compiled, CompiledProver, Points
 from zkfed.algebra.curve import Curve
 from zkfed.algebra.field import Ints, Limbs, batch_inverse, from_limbs, powers, to_limbs
+from zkfed.errors import BackendFault
 from zkfed.groth16.keys import ProvingKey
 from zkfed.r1cs.system import SparseMatrix, System
 
@@ -25,16 +26,19 @@ Report = Callable[[float], None]
 
 
 class Trapdoors(NamedTuple):
-    """Whoever knows them forges."""
+    """Whoever knows them forges. Secret: its repr shows no value."""
 
     tau: int
     alpha: int
     beta: int
     delta: int
 
+    def __repr__(self) -> str:
+        return "Trapdoors(values hidden)"
+
 
 class KeyScalars(NamedTuple):
-    """What the generators are multiplied by; names as in setup.py.
+    """What the generators are multiplied by; names as in setup.py. Secret, as the trapdoors are.
 
     Attributes:
         u: u_i(tau) of each wire.
@@ -48,6 +52,9 @@ class KeyScalars(NamedTuple):
     k: Limbs
     h: Limbs
 
+    def __repr__(self) -> str:
+        return f"KeyScalars({len(self.u)} wires, values hidden)"
+
 
 class Assembler(Protocol):
     """Makes A, B and C under one key."""
@@ -59,6 +66,7 @@ class Assembler(Protocol):
 
         Raises:
             UnsatisfiedConstraint: A row does not hold, and `is_checked`.
+            BackendFault: The compiled backend failed inside.
         """
         ...
 
@@ -76,7 +84,7 @@ def key_scalars(system: System, backend: Backend, size: int, trapdoors: Trapdoor
         return KeyScalars(*compiled.key_scalars(size, to_limbs(trapdoors), system.private_start))
     curve, r, (tau, alpha, beta, delta) = system.curve, system.curve.order, trapdoors
     lagrange = _lagrange_at(tau, size, curve)
-    u, v, w = (_columns(m, lagrange, system.wire_count, r) for m in (system.a, system.b, system.c))
+    u, v, w = (_columns(m, lagrange, system.wire_count, r) for m in system.matrices)
     k = (beta * u + alpha * v + w) % r
     k[system.private_start :] = k[system.private_start :] * pow(delta, -1, r) % r
     # H is handed over by its values on the coset g H, so h is in Lagrange form there.
@@ -128,7 +136,7 @@ class _CompiledAssembler:
             # Slow, but only on failure: it names the row.
             values = from_limbs(z)
             self._system.check(*self._system.evaluate(values))
-            raise ArithmeticError(f"{self._system.name}: the backend refuses an assignment that holds")
+            raise BackendFault(f"{self._system.name}: the backend refuses an assignment that holds")
         return proof
 
 

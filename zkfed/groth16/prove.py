@@ -93,7 +93,7 @@ class Prover:
             ProofInvalid: The private inputs do not open the instance's commitments.
             ValueError: The circuit was read from a file and has no hints.
         """
-        if not self.system.steps:
+        if not self.system.steps and self.system.wire_count > self.system.public_count:
             raise ValueError(f"{self.system.name}: has no hints to compute a witness by; use `prove_assignment`")
         return self._prove(instance, private, blinders, self._rand, report)
 

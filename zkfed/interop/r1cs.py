@@ -109,7 +109,7 @@ def write_r1cs(system: System, path: str | Path) -> None:
     Raises:
         StoreFault: It cannot be written.
     """
-    matrices = (system.a, system.b, system.c)
+    matrices = system.matrices
     # Rows a * 0 = 0 at the end hold for every assignment.
     filled = np.flatnonzero(np.diff(system.b.indptr) + np.diff(system.c.indptr))
     rows = int(filled[-1]) + 1 if len(filled) else 0

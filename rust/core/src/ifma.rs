@@ -8,8 +8,9 @@
 //! (2^s a) b 2^(-52 L) = a b 2^(-64 W)  (mod q)
 //! ```
 //!
-//! The factor 2^s a is below 2^(s+2) q, and 2^(s+2) q < 2^(52 L - 2) on both curves, so that a
-//! product is below 2 q before its one subtraction. Fq2 has u^2 = -1 on both curves.
+//! With a, b < 2 q the factor 2^s a is below 2^(s+1) q, and the product before its one subtraction
+//! below 2^(s+2) q^2 / 2^(52 L) + q, which is below 2 q if 2^(s+2) q < 2^(52 L): `Prime::new` checks
+//! that when it is compiled. Fq2 has u^2 = -1 on both curves.
 //!
 //! Source: Gueron and Krasnov 2016, "Accelerating big integer arithmetic using Intel IFMA
 //! extensions".
@@ -42,6 +43,8 @@ impl<const L: usize> Prime<L> {
             i += 1;
         }
         let minus_inverse = inverse.wrapping_neg() & MASK;
+        let bits = 64 * W - q[W - 1].leading_zeros() as usize;
+        assert!(bits + (52 * L - 64 * W) + 2 <= 52 * L, "a product may reach 2 q");
         Prime {
             q: split_words(q),
             minus_inverse,

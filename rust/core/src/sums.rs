@@ -229,6 +229,7 @@ mod tests {
     use crate::point::Xyzz;
     use ark_ec::short_weierstrass::SWCurveConfig;
     use ark_ec::CurveGroup;
+    use ark_ff::Field;
 
     type Config = ark_bls12_381::g1::Config;
     type Fq = ark_bls12_381::Fq;
@@ -269,7 +270,17 @@ mod tests {
     /// Eight at a time and one at a time: the same points, whatever the pairs are.
     fn wide_equals_narrow<G: Group>() {
         let base = |k: u64| from_ark::<G>(&(G::GENERATOR * G::ScalarField::from(k)).into_affine());
-        let points: Vec<_> = (0..9).map(|k| base(k * k)).chain([base(4).negated()]).collect();
+        // An addition is a formula in any two coordinates: the largest ones, on no curve, too.
+        let most = -<G::BaseField as Field>::BasePrimeField::ONE;
+        let count = G::BaseField::extension_degree() as usize;
+        let largest = G::BaseField::from_base_prime_field_elems(vec![most; count]).unwrap();
+        let one = G::BaseField::ONE;
+        let extreme = [(largest, one), (one, largest), (-one, largest), (largest - one, -one)];
+        let points: Vec<_> = (0..9)
+            .map(|k| base(k * k))
+            .chain([base(4).negated()])
+            .chain(extreme.map(|(x, y)| Point { x, y }))
+            .collect();
         let mut state = 1u64;
         for count in [1usize, 7, 8, 9, 16, 100, 1024] {
             let mut work: Vec<_> = (0..2 * count)
