@@ -47,7 +47,7 @@ class _CheatingDevice(Device):
     def _prove(self, current: _Round) -> bytes:
         agreement, terms = self.agreement, current.terms
         instance = agreement.improvement_instance(terms, current.first, self.public_key, current.point)
-        private = {"update": current.update.integers, "gram": terms.gram, "gradient": terms.gradient}
+        private = terms.private(current.update.integers)
         return forced_proof(self._prover, instance, private, (current.blinder,)).encode(agreement.backend)
 
 

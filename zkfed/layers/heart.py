@@ -206,7 +206,7 @@ class Device:
     def _prove(self, current: _Round) -> bytes:
         agreement, terms = self.agreement, current.terms
         instance = agreement.improvement_instance(terms, current.first, self.public_key, current.point)
-        private = {"update": current.update.integers, "gram": terms.gram, "gradient": terms.gradient}
+        private = terms.private(current.update.integers)
         return self._prover.prove(instance, private, (current.blinder,)).encode(agreement.backend)
 
     def _encrypt(self, key: PublicKey, current: _Round) -> bytes:

@@ -232,6 +232,10 @@ class PublicTerms:
                 "the update does not improve the benchmark by the claimed share", "improvement/top", (0,)
             )
 
+    def private(self, update: npt.NDArray[Any]) -> dict[str, Any]:
+        """Returns what the circuit's hints read: secret, for it holds the update."""
+        return {"update": np.asarray(update).ravel(), "gram": self.gram, "gradient": self.gradient}
+
     def instance(
         self, context: bytes, commitment: Points, *, squared_norm_max: int, loss_change_max: int, curve: Curve
     ) -> Instance:

@@ -233,8 +233,7 @@ class Keys:
         blinder = secrets.randbits(384) % backend.curve.order
         commitment = backend.encode(self._generators.commit(update.ravel(), blinder))
         instance = instance_of(self.proving.verifying, statement, terms, commitment)
-        private = {"update": update.ravel(), "gram": terms.gram, "gradient": terms.gradient}
-        proof = self.prover.prove(instance, private, (blinder,))
+        proof = self.prover.prove(instance, terms.private(update), (blinder,))
         return Claim(statement, base, rows, commitment), proof.encode(backend)
 
 
