@@ -36,12 +36,14 @@ class Circuit:
         outputs: The gadget's results, as builder wires.
         static: Static inputs that satisfy it.
         private: Private inputs that satisfy it.
+        derive: (private inputs, challenges, r) -> the derived inputs of the stage.
     """
 
     system: System
     static: dict[str, Any] = field(default_factory=dict)
     private: dict[str, Any] = field(default_factory=dict)
     outputs: Linear | None = None
+    derive: Callable[[dict[str, Any], dict[str, int], int], dict[str, Any]] = lambda _private, _challenges, _order: {}
 
 
 def secret(name: str) -> Any:
@@ -126,6 +128,16 @@ def _horner(curve: Curve) -> Circuit:
     return Circuit(builder.finish(), {}, {"x": [[1, 2, 3, 4], [5, 6, 7, 9]]}, value)
 
 
+def _sketches(private: dict[str, Any], challenges: dict[str, int], order: int) -> dict[str, Any]:
+    if "rho" not in challenges:
+        return {}
+    gram = as_ints(np.asarray(private["gram"])).copy()
+    if "gamma" in challenges:
+        gram = gram + challenges["gamma"] * np.identity(len(gram), dtype=object)
+    s = sketch(gram, as_ints(np.asarray(private["gradient"])), challenges["rho"], challenges["tau"], order)
+    return {"product/left": s.left, "product/offset": s.offset}
+
+
 def _public_product(curve: Curve) -> Circuit:
     builder = Builder("public-product", curve=curve)
     segment = builder.segment("s")
@@ -136,7 +148,7 @@ def _public_product(curve: Curve) -> Circuit:
     g, offset = np.arange(12).reshape(3, 4) - 5, np.arange(6).reshape(3, 2)
     factor = np.arange(8).reshape(4, 2) * 3 - 7
     private = {"gram": g, "gradient": offset, "factor": factor, "product": g @ factor + offset}
-    return Circuit(builder.finish(), {}, private, v)
+    return Circuit(builder.finish(), {}, private, v, _sketches)
 
 
 def _forms(curve: Curve) -> Circuit:
@@ -152,7 +164,8 @@ def _forms(curve: Curve) -> Circuit:
     update = np.array([[5, -7], [100, 3], [-2, 11]])
     private = {"update": as_ints(update), "gram": as_ints(x.T @ x), "gradient": as_ints(np.arange(6).reshape(3, 2))}
     system = builder.finish()
-    return Circuit(system, {}, private, Linear.of_wires(np.concatenate([forms.change.wires, forms.norm.wires])))
+    outputs = Linear.of_wires(np.concatenate([forms.change.wires, forms.norm.wires]))
+    return Circuit(system, {}, private, outputs, _sketches)
 
 
 CIRCUITS: dict[str, Callable[[Curve], Circuit]] = {
@@ -181,14 +194,7 @@ def run(circuit: Circuit, *, is_strict: bool = True, seed: int = 3, **changes: A
     order = circuit.system.curve.order
 
     def derive(_stage: int, challenges: dict[str, int]) -> dict[str, Any]:
-        if "rho" not in challenges:
-            return {}
-        gram = as_ints(np.asarray(private["gram"])).copy()
-        if "gamma" in challenges:
-            gram = gram + challenges["gamma"] * np.identity(len(gram), dtype=object)
-        offset = as_ints(np.asarray(private["gradient"]))
-        s = sketch(gram, offset, challenges["rho"], challenges["tau"], order)
-        return {"product/left": s.left, "product/offset": s.offset}
+        return circuit.derive(private, challenges, order)
 
     return Run(circuit.system, static, private, derive, seed, is_strict)
 
