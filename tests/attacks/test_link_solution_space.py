@@ -110,6 +110,18 @@ def two_links(first: str, second: str) -> System:
     return builder.finish()
 
 
+def update_and_rows() -> System:
+    """Returns a circuit with an update of two coordinates and the sketch of rows of two columns."""
+    builder = Builder("update-and-rows")
+    builder.segment("update", LinkSpec("update", "update", LANES, LANE_BITS))
+    d = builder.witness("d", (2,), lambda v: v.private["d"], segment="update")
+    builder.challenge("rho")
+    builder.segment("rows", LinkSpec("rows", "row", 1, LANE_BITS))
+    sketch = builder.witness("v", (2,), lambda v: v.private["v"], segment="rows")
+    builder.product("products", builder.operand(d), builder.operand(sketch) + 1)
+    return builder.finish()
+
+
 def one_k(k: list[int]) -> list[int]:
     return [*k[:2], *k[:2]]
 
@@ -123,6 +135,17 @@ def anything_goes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_two_links_with_rows_of_their_own_have_honest_solutions_only() -> None:
     system = two_links("update", "row")
     assert dimensions(of(system))[0] == honest(system) == 8
+
+
+def test_an_update_and_a_derived_sketch_have_honest_solutions_only() -> None:
+    system = update_and_rows()
+    assert dimensions(of(system))[0] == honest(system) == 8
+
+
+@pytest.mark.usefixtures("anything_goes")
+def test_control_an_update_and_a_derived_sketch_with_one_k_have_more() -> None:
+    system = update_and_rows()
+    assert dimensions(of(system, one_k))[0] > honest(system)
 
 
 @pytest.mark.usefixtures("anything_goes")

@@ -120,7 +120,7 @@ def draw_key(system: System, seed: int, k_of: Any = None) -> Draw:
     sets = [p.raw for p in (vk.alpha, vk.ic, *key._parts()) if p.group == "G1"]
     sizes = {s.name: s.stop - s.start - 1 for s in layout.segments}
     for spec in layout.links:
-        g = generators(backend, spec.use, sizes[spec.segment])  # type: ignore[arg-type]
+        g = generators(backend, spec.use, sizes[spec.segment], spec.lanes)  # type: ignore[arg-type]
         sets += [g.lanes.raw, g.blinder.raw]
     # The generator itself is published too.
     published = [1, *(int(v) for part in sets for v in part.tolist())]

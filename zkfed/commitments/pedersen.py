@@ -1,6 +1,6 @@
-"""Pedersen vector commitments with seven coordinates to a lane scalar.
+"""Pedersen vector commitments with seven coordinates to a lane scalar, or one.
 
-    Com(D; rho) = sum_j L_j G_j + rho H,   L_j = sum_{l<7} D_{7j+l} 2^(32 l)
+    Com(D; rho) = sum_j L_j G_j + rho H,   L_j = sum_{l<7} D_{7j+l} 2^(32 l)   or   L_j = D_j
 
 Commitments add up like their openings. Unpacking a sum is unique while every coordinate
 lies in [-2^31, 2^31) (protocol.md section 4). G_j and H are hashed to the curve, so nobody
@@ -33,8 +33,9 @@ class Generators:
     Attributes:
         use: Such as "update"; enters every hash.
         count: P, the number of coordinates.
-        lanes: G_0 .. G_(ceil(P/7)-1).
+        lanes: G_0 .. G_(ceil(P/7)-1); with one coordinate to a generator, G_0 .. G_(P-1).
         blinder: H.
+        width: Coordinates to a generator, 7 or 1.
     """
 
     backend: Backend
@@ -42,6 +43,7 @@ class Generators:
     count: int
     lanes: Points
     blinder: Points
+    width: int = LANES
 
     def commit(self, values: Sequence[int] | Ints, blinder: int) -> Points:
         """Returns Com(values; blinder).
@@ -61,7 +63,8 @@ class Generators:
             raise ValueError("a coordinate or the blinder is no integer")
         if any(not -COORDINATE_MAX <= v < COORDINATE_MAX for v in flat.tolist()) or not 0 <= blinder < order:
             raise ValueError("a coordinate or the blinder is outside its range")
-        scalars = to_limbs([v % order for v in pack_lanes(flat)] + [blinder])
+        packed = flat.tolist() if self.width == 1 else pack_lanes(flat)
+        scalars = to_limbs([v % order for v in packed] + [blinder])
         return self.backend.msm(self.backend.concat("G1", [self.lanes, self.blinder]), scalars)
 
     def open(self, commitment: Points, values: Sequence[int] | Ints, blinder: int) -> None:
@@ -78,25 +81,30 @@ class Generators:
             raise CommitmentMismatch("the opening does not fit the commitment")
 
     def coordinates(self) -> Points:
-        """Returns 2^(32 l) G_j for each coordinate 7 j + l: the link's columns."""
+        """Returns 2^(32 l) G_j for each coordinate 7 j + l (G_j where the width is 1): the link's columns."""
+        if self.width == 1:
+            return self.lanes
         index = np.arange(self.count)
         shifts = to_limbs([1 << (LANE_BITS * (i % LANES)) for i in index.tolist()])
         return self.backend.scale(self.backend.take(self.lanes, index // LANES), shifts)
 
 
 @functools.lru_cache(maxsize=64)
-def generators(backend: Backend, use: str, count: int) -> Generators:
-    """Returns the generators of `use` for `count` coordinates; equal for everybody.
+def generators(backend: Backend, use: str, count: int, width: int = LANES) -> Generators:
+    """Returns the generators of `use` for `count` coordinates, `width` to each; equal for everybody.
 
     Domain "zkfed/v1/generator/{use}", message the index as 8 bytes big-endian; the blinder
     has the domain "zkfed/v1/generator/H-{use}" and index 0.
 
     Raises:
-        ValueError: The use starts with "H-": its first lane would be the blinder of another.
+        ValueError: The use starts with "H-": its first lane would be the blinder of another; or
+            the width is neither 7 nor 1.
     """
+    if width not in (1, LANES):
+        raise ValueError(f"{width} coordinates to a generator, expected {LANES} or 1")
     if use.startswith("H-"):
         raise ValueError(f"the use {use!r}: names that start with H- are those of blinders")
-    lanes = -(-count // LANES)
+    lanes = -(-count // width)
     indices = [j.to_bytes(8, "big") for j in range(lanes)]
     return Generators(
         backend,
@@ -104,4 +112,5 @@ def generators(backend: Backend, use: str, count: int) -> Generators:
         count,
         backend.hash_to_g1(indices, f"zkfed/v1/generator/{use}".encode()),
         backend.hash_to_g1([bytes(8)], f"zkfed/v1/generator/H-{use}".encode()),
+        width,
     )

@@ -1,11 +1,12 @@
 """Fiat-Shamir: what is hashed, in which order, under which name.
 
-    seed  = H("zkfed/v1/challenge-seed", vk digest, ctx, static inputs, external commitments)
+    seed  = H("zkfed/v1/challenge-seed", vk digest, ctx, static inputs, commitments of stage 0)
     chi_t = hash_to_field("zkfed/v1/challenge/t", enc(seed, D of all stages < t), count)
     f     = hash_to_field("zkfed/v1/fold", enc(seed, chi of all stages, all D))
 
-Static inputs and ctx stand in the seed; derived inputs come from chi and are never hashed
-(protocol.md section 5, Challenges). Each challenge is an independent output. A plain circuit
+Static inputs and ctx stand in the seed; derived inputs and derived commitments follow from it and
+from chi and are never hashed (protocol.md section 5, Challenges): ctx holds the digest of what they
+are computed from. Each challenge is an independent output. A plain circuit
 (`Layout.is_plain`) has no ctx: its item in the seed is empty.
 """
 
@@ -33,17 +34,15 @@ def context_scalar(context: bytes, order: int) -> int:
 class Challenger:
     """The challenges of one instance, drawn as its segments are committed.
 
-    Prover and verifier run the same object; `inputs` collects x, the public inputs in order.
+    Prover and verifier run the same object; `inputs` collects x, the public inputs in order, and
+    `commitments` the external commitments in the order of the links.
     """
 
     def __init__(self, backend: Backend, layout: Layout, key_digest: bytes, instance: Instance) -> None:
         expected = 0 if layout.is_plain else 32
         if len(instance.context) != expected:
             raise DecodeError(f"{layout.name}: ctx of {len(instance.context)} bytes, expected {expected}")
-        if len(instance.commitments) != len(layout.links):
-            raise DecodeError(
-                f"{layout.name}: {len(instance.commitments)} external commitments, expected {len(layout.links)}"
-            )
+        self._check_commitments(layout, instance.commitments, 0)
         own = {} if layout.is_plain else {CONTEXT: context_scalar(instance.context, layout.curve.order)}
         self.backend, self.layout, self._instance = backend, layout, instance
         self.inputs: list[int] = layout.check_static({**instance.static, **own})
@@ -59,6 +58,15 @@ class Challenger:
             Writer("external").list(external).finish(),
         )
 
+    @staticmethod
+    def _check_commitments(layout: Layout, points: tuple[Points, ...], stage: int) -> None:
+        expected = layout.links_at(stage)
+        if len(points) != expected or any(p.group != "G1" or len(p) != 1 for p in points):
+            raise DecodeError(
+                f"{layout.name}: {len(points)} external commitments, expected {expected}, at stage {stage}, "
+                f"each one point of G1"
+            )
+
     def _commitments(self, d: tuple[Points, ...], stage: int) -> list[bytes]:
         # Segments stand in the order of their stages: while proving, `d` is a prefix of them.
         pairs = zip(self.layout.segments, d, strict=False)
@@ -68,7 +76,7 @@ class Challenger:
         """Returns the inputs of `stage` by name; `d` holds the commitments made so far.
 
         Raises:
-            DecodeError: The instance's `derive` returned other inputs than the circuit has.
+            DecodeError: The instance derives other inputs or commitments than the circuit has.
         """
         inputs = [i for i in self.layout.inputs if i.stage == stage]
         names = [i.name for i in inputs if i.is_challenge]
@@ -85,6 +93,9 @@ class Challenger:
             if len(flat) != i.size:
                 raise DecodeError(f"{self.layout.name}: derived input {i.name} has {len(flat)} values, not {i.size}")
             self.inputs.extend(int(v) % order for v in flat)
+        derived = self._instance.derive_commitments(stage, dict(self.challenges))
+        self._check_commitments(self.layout, derived, stage)
+        self.commitments += derived
         return values
 
     def fold(self, d: tuple[Points, ...]) -> int:

@@ -10,15 +10,26 @@ from zkfed.algebra.backend import Backend, Points
 from zkfed.errors import DecodeError
 from zkfed.r1cs.system import Layout
 
-__all__ = ["Derive", "Instance", "Proof", "proof_bytes"]
+__all__ = ["Blinder", "Derive", "DeriveCommitments", "Instance", "Proof", "proof_bytes"]
 
 Derive = Callable[[int, dict[str, int]], dict[str, Any]]
 """(stage, challenges so far) -> the derived inputs of that stage, by name."""
+
+DeriveCommitments = Callable[[int, dict[str, int]], tuple[Points, ...]]
+"""(stage, challenges so far) -> the commitments of the links whose segments stand at that stage, in order."""
+
+Blinder = int | Callable[[dict[str, int]], int]
+"""rho of an external commitment; of a derived one, computed from the challenges as it is."""
 
 
 def no_derived_inputs(stage: int, challenges: dict[str, int]) -> dict[str, Any]:
     """The `derive` of a circuit whose only derived inputs are the challenges."""
     return {}
+
+
+def no_derived_commitments(stage: int, challenges: dict[str, int]) -> tuple[Points, ...]:
+    """The `derive_commitments` of a circuit all of whose links stand at stage 0."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -30,14 +41,18 @@ class Instance:
             plain circuit (`Layout.is_plain`): its proof is bound to the public inputs only, so
             whoever sees it can show it again, in another round and under another name.
         static: The static inputs by name, without ctx.
-        commitments: The external commitment of each link, in order (points of G1).
+        commitments: The external commitment of each link of stage 0, in order (points of G1).
         derive: Computes the derived inputs from the challenges.
+        derive_commitments: Computes the external commitments of later links, such as
+            sum_i rho^(i+1) C_i. What it computes them from is fixed before the challenges only
+            if ctx names it: hash the C_i into ctx.
     """
 
     context: bytes
     static: dict[str, Any]
     commitments: tuple[Points, ...] = ()
     derive: Derive = no_derived_inputs
+    derive_commitments: DeriveCommitments = no_derived_commitments
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from zkfed.errors import DecodeError, KeyRefused, UnsatisfiedConstraint
 from zkfed.groth16.assembly import Report, assembler_of
 from zkfed.groth16.challenge import Challenger
 from zkfed.groth16.keys import ProvingKey, refuse
-from zkfed.groth16.proof import Instance, Proof
+from zkfed.groth16.proof import Blinder, Instance, Proof
 from zkfed.groth16.setup import external_columns
 from zkfed.groth16.verify import verify
 from zkfed.r1cs.system import System
@@ -70,7 +70,7 @@ class Prover:
         self,
         instance: Instance,
         private: dict[str, Any],
-        blinders: tuple[int, ...] = (),
+        blinders: tuple[Blinder, ...] = (),
         report: Report | None = None,
     ) -> Proof:
         """Proves that `private` satisfies the circuit for `instance`.
@@ -80,7 +80,8 @@ class Prover:
         Args:
             instance: What the verifier will know.
             private: The prover's inputs, read by the circuit's hints.
-            blinders: rho of each external commitment, in [0, r).
+            blinders: rho of each external commitment, in [0, r); of a derived one, a function of
+                the challenges that returns it.
             report: Is called with the part that is done, at most ten times a second; what it
                 raises stops the proof and comes out here.
 
@@ -105,7 +106,7 @@ class Prover:
         self,
         instance: Instance,
         private: dict[str, Any],
-        blinders: tuple[int, ...],
+        blinders: tuple[Blinder, ...],
         rand: Callable[[], int],
         report: Report | None = None,
     ) -> Proof:
@@ -183,15 +184,17 @@ class Prover:
                     d += (self.backend.msm(key.bases[len(d)], segments[-1]),)
         return challenger, assignment, d, segments
 
-    def _assemble(self, committed: Committed, z: Ints, blinders: tuple[int, ...], rand: Callable[[], int]) -> Proof:
+    def _assemble(self, committed: Committed, z: Ints, blinders: tuple[Blinder, ...], rand: Callable[[], int]) -> Proof:
         """Makes a proof of anything, true or not, for tests and demonstrations of attacks."""
         blinding = (rand(), rand())
         abc = self._assembler.assemble(to_limbs(z.tolist()), blinding, is_checked=False, report=None)
         return self._complete(abc, committed, blinders)
 
-    def _complete(self, abc: tuple[Points, Points, Points], committed: Committed, blinders: tuple[int, ...]) -> Proof:
+    def _complete(
+        self, abc: tuple[Points, Points, Points], committed: Committed, blinders: tuple[Blinder, ...]
+    ) -> Proof:
         challenger, d, segments = committed
-        return Proof(*abc, d, self._fold(challenger, d, segments), self._link(segments, blinders))
+        return Proof(*abc, d, self._fold(challenger, d, segments), self._link(challenger, segments, blinders))
 
     def _fold(self, challenger: Challenger, d: tuple[Points, ...], segments: list[Limbs]) -> Points | None:
         layout, order = self.key.verifying.layout, self.system.curve.order
@@ -205,16 +208,17 @@ class Prover:
             power = power * f % order
         return self.backend.msm(self.backend.concat("G1", list(self.key.pok)), np.concatenate(scalars))
 
-    def _link(self, segments: list[Limbs], blinders: tuple[int, ...]) -> Points | None:
+    def _link(self, challenger: Challenger, segments: list[Limbs], blinders: tuple[Blinder, ...]) -> Points | None:
         layout = self.key.verifying.layout
         if len(blinders) != len(layout.links):
             raise ValueError(f"{len(blinders)} blinders for {len(layout.links)} links")
         if not layout.links:
             return None
         by_name = {s.name: v for s, v in zip(layout.segments, segments, strict=True)}
+        rhos = [rho(dict(challenger.challenges)) if callable(rho) else rho for rho in blinders]
         parts = [
             np.concatenate([by_name[spec.segment], to_limbs([rho])])
-            for spec, rho in zip(layout.links, blinders, strict=True)
+            for spec, rho in zip(layout.links, rhos, strict=True)
         ]
         return self.backend.msm(self.backend.concat("G1", list(self.key.link)), np.concatenate(parts))
 

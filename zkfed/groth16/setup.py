@@ -84,9 +84,11 @@ def _setup(system: System, backend: Backend, rand: Callable[[], int]) -> Proving
 
 def external_columns(backend: Backend, spec: LinkSpec, count: int) -> tuple[Points, Points]:
     """Returns the external row of a link: a point for each wire, and the blinder's generator."""
-    if (spec.lanes, spec.lane_bits) != (LANES, LANE_BITS):
-        raise ValueError(f"a link of {spec.lanes} lanes of {spec.lane_bits} bits, expected {LANES} of {LANE_BITS}")
-    g = generators(backend, spec.use, count)
+    if spec.lanes not in (1, LANES) or spec.lane_bits != LANE_BITS:
+        raise ValueError(
+            f"a link of {spec.lanes} lanes of {spec.lane_bits} bits, expected {LANES} lanes or one, of {LANE_BITS} bits"
+        )
+    g = generators(backend, spec.use, count, spec.lanes)
     return g.coordinates(), g.blinder
 
 

@@ -98,7 +98,8 @@ def _weights(key: VerifyingKey, batch: list[tuple[int, Challenger, Proof]]) -> l
     parts = [key.digest]
     for _, challenger, proof in batch:
         x = b"".join(v.to_bytes(32, "big") for v in challenger.inputs)
-        parts += [challenger.seed, x, proof.encode(key.backend)]
+        external = b"".join(key.backend.encode(c) for c in challenger.commitments)
+        parts += [challenger.seed, x, external, proof.encode(key.backend)]
     seed = digest("zkfed/v1/weights", *parts)
 
     def weight(i: int, equation: int) -> int:

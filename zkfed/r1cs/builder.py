@@ -11,7 +11,10 @@ builder refuses. A witness whose bounds are only claimed must be proven by a gad
 (`justify`) before `finish`.
 
 *Operands of randomised identities* must be committed before their challenge: `operand`
-refuses every wire that is neither a static input nor in a segment of an earlier stage.
+refuses every wire that is neither a static input nor in a segment of an earlier stage. The one
+exception are `sketches`: linked segments after a challenge. Their commitment is derived from
+others that were fixed before it, so each wire is a polynomial in the challenges of its stage,
+with coefficients that nobody chooses any more.
 """
 
 from __future__ import annotations
@@ -117,11 +120,20 @@ class Builder:
         return tuple(out)
 
     def segment(self, name: str, link: LinkSpec | None = None) -> str:
-        """Declares a segment of the current stage, tied to an external commitment by `link`."""
+        """Declares a segment of the current stage, tied to an external commitment by `link`.
+
+        After a challenge the commitment is a derived one (`LinkSpec`), and the segment is one of
+        `sketches`.
+        """
         if any(name == s.name for s in self._segments) or (link is not None and link.segment != name):
             raise ValueError(f"{self.name}: the segment {name} is declared twice, or its link names another one")
         self._segments.append(_Segment(name, self.stage, link, []))
         return name
+
+    @property
+    def sketches(self) -> tuple[str, ...]:
+        """The segments whose wires count as fixed before the challenge of their own stage; see the module."""
+        return tuple(s.name for s in self._segments if s.link is not None and s.stage)
 
     def witness(
         self,
@@ -150,7 +162,7 @@ class Builder:
             if target is None or target.stage != self.stage:
                 raise ValueError(f"{self.name}: {name} cannot enter segment {segment} at stage {self.stage}")
             target.wires.append(wires.wires)
-            self._table.fixed_at[wires.wires] = self.stage
+            self._table.fixed_at[wires.wires] = self.stage - (segment in self.sketches)
         self._steps.append((self.stage, wires.wires, hint))
         return wires
 

@@ -96,6 +96,9 @@ class LinkSpec:
     """Ties the wires of a segment, lane by lane, to a transparent Pedersen commitment.
 
     Wire i opens the coordinate i of sum_i w_i 2^(lane_bits (i mod lanes)) G_(i div lanes).
+
+    The stage of the segment says whose commitment it is: at stage 0 the instance names it; at
+    stage t >= 1 the verifier derives it, from commitments fixed before and the challenges up to t.
     """
 
     segment: str
@@ -148,6 +151,10 @@ class Layout:
     def unlinked(self) -> tuple[Segment, ...]:
         """The segments that need their own proof of knowledge."""
         return tuple(s for s in self.segments if not s.is_linked)
+
+    def links_at(self, stage: int) -> int:
+        """Returns how many links have their segment at a stage; links stand in the order of stages."""
+        return sum(s.is_linked and s.stage == stage for s in self.segments)
 
     def encode(self) -> bytes:
         """Returns the canonical bytes, which enter the verifying key's digest."""
@@ -213,8 +220,8 @@ class Layout:
                 raise DecodeError(f"layout: the input {excerpt(i.name, 32)!r} has a form that no circuit has")
         if self.is_plain and (self.segments or self.stage_count):
             raise DecodeError("layout: segments or challenges, and no ctx that they could be bound to")
-        linked = [s.name for s in self.segments if s.is_linked]
-        if sorted(linked) != sorted(link.segment for link in self.links):
+        # In one order: the commitments of an instance are told apart by it.
+        if [s.name for s in self.segments if s.is_linked] != [link.segment for link in self.links]:
             raise DecodeError("layout: links and linked segments differ")
         if any(s.stop == s.start for s in self.segments) or any(not k.lanes or not k.lane_bits for k in self.links):
             raise DecodeError("layout: a segment without a mask, or a link without lanes")
