@@ -17,7 +17,7 @@ from zkfed.orchestrator.client import Client
 from zkfed.orchestrator.events import Event, Refused, Released, RoundAbandoned, RoundStarted
 from zkfed.orchestrator.federation import Federation
 from zkfed.policy import RoundPolicy
-from zkfed.statements.improvement import improvement_circuit
+from zkfed.statements.terms import circuit_of
 from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregate, Commit, Release
 from zkfed.updates.signing import Signed
 from zkfed.updates.update import decode_ints
@@ -136,7 +136,7 @@ class Account:
     def report(self, federation: Federation) -> dict[str, Any]:
         """Returns build/demo/report.json."""
         statement = self.policy.statement
-        circuit = improvement_circuit(statement.model, statement.rows, self.policy.curve)
+        circuit = circuit_of(statement, self.policy.curve)
         first, last = self.accuracies[0], self.accuracies[-1]
         return {
             "backend": next(b.name for b in backends() if b.is_chosen),

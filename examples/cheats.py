@@ -20,7 +20,7 @@ from zkfed.layers.agreement import Announced
 from zkfed.layers.heart import Device, _Round
 from zkfed.orchestrator.client import Client
 from zkfed.ports import Transport
-from zkfed.statements.improvement import PublicTerms
+from zkfed.statements.terms import Terms
 from zkfed.updates.messages import Announcement
 from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.update import ModelUpdate, model_digest
@@ -41,7 +41,7 @@ def forced_proof(prover: Prover, instance: Instance, private: dict[str, Any], bl
 class _CheatingDevice(Device):
     """A device whose own checks are switched off and whose prover proves anything."""
 
-    def _check(self, terms: PublicTerms, update: ModelUpdate, round_number: int) -> None:
+    def _check(self, terms: Terms, update: ModelUpdate, round_number: int) -> None:
         """Checks nothing."""
 
     def _prove(self, current: _Round) -> bytes:

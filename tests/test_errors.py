@@ -68,7 +68,7 @@ def test_the_drawing_is_the_tree() -> None:
 
 
 def test_every_error_is_public_and_listed_in_order() -> None:
-    assert errors.__all__ == [*sorted(defined()), "excerpt"]
+    assert errors.__all__ == [*sorted(defined()), "excerpt", "shown"]
 
 
 def test_codes_are_the_known_ones() -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from zkfed import policy as module
 from zkfed.encoding import Writer
 from zkfed.errors import DecodeError, PolicyError
-from zkfed.policy import CLIENTS_MAX, Improvement, LinearModel, RoundPolicy, parse_share
+from zkfed.policy import CLIENTS_MAX, MLP, Improvement, LinearModel, Registration, RoundPolicy, parse_share
 
 MODEL = LinearModel(features=8, classes=3)
 STATEMENT = Improvement(MODEL, rows=64, at_least="5%")
@@ -362,7 +362,16 @@ def test_the_digest_moves_with_every_field() -> None:
     models = [replace(MODEL, **{f.name: getattr(MODEL, f.name) - 1}) for f in fields(LinearModel)]
     statements = [replace(STATEMENT, rows=1), replace(STATEMENT, at_least="4%"), replace(STATEMENT, base_loss_min=2)]
     statements += [replace(STATEMENT, model=model) for model in models]
-    assert len(fields(Improvement)) == 4
+    record, mlp = Registration(4 * STATEMENT.rows), MLP(MODEL.features, (3,), MODEL.classes)
+    statements += [
+        replace(STATEMENT, loss="accuracy"), replace(STATEMENT, registration=record), replace(STATEMENT, model=mlp),
+        replace(STATEMENT, registration=record, base_loss_max=10**9),
+        replace(STATEMENT, registration=replace(record, class_rows_min=1)),
+        replace(STATEMENT, registration=replace(record, class_rows_max=2)),
+        replace(STATEMENT, registration=replace(record, rows=record.rows + 1)),
+        replace(STATEMENT, model=replace(mlp, hidden=(4,))), replace(STATEMENT, model=replace(mlp, hidden=(3, 3))),
+    ]  # fmt: skip
+    assert len(fields(Improvement)) == 7
     changed = [replace(POLICY, **{name: value}) for name, value in OTHERS.items()]
     changed += [replace(POLICY, statement=s) for s in statements]
     changed += [replace(POLICY, adder_key=B), replace(POLICY, schedule=("5%", "5%")), POLICY]

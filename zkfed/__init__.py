@@ -2,7 +2,7 @@
 
 Three sizes of entry, each usable without the next:
 
-    a proof    Improvement, LinearModel, development_setup
+    a proof    Improvement, LinearModel, MLP, development_setup
     a round    RoundPolicy, LocalFederation, check_release
     a party    Device, Adder, KeyHolder, Agreement, Transcript
 
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from zkfed.layers.polis import Adder
     from zkfed.layers.transcript import Transcript
     from zkfed.local import LocalFederation
+    from zkfed.model import MLP, LinearModel
     from zkfed.orchestrator.client import Client, Shard
     from zkfed.orchestrator.events import Progress
-    from zkfed.policy import Improvement, LinearModel, RoundPolicy
+    from zkfed.policy import Improvement, Registration, RoundPolicy
     from zkfed.statements.improvement import Benchmark
     from zkfed.statements.keys import Claim, Keys, Verifier, development_setup
     from zkfed.updates.update import Verdict
@@ -43,9 +44,11 @@ _HOME = {
     "Improvement": "zkfed.policy",
     "KeyHolder": "zkfed.layers.holder",
     "Keys": "zkfed.statements.keys",
-    "LinearModel": "zkfed.policy",
+    "LinearModel": "zkfed.model",
     "LocalFederation": "zkfed.local",
+    "MLP": "zkfed.model",
     "Progress": "zkfed.orchestrator.events",
+    "Registration": "zkfed.policy",
     "RoundPolicy": "zkfed.policy",
     "Shard": "zkfed.orchestrator.client",
     "Transcript": "zkfed.layers.transcript",
@@ -58,6 +61,7 @@ _HOME = {
 }
 
 __all__ = [
+    "MLP",
     "Adder",
     "Agreement",
     "Benchmark",
@@ -70,6 +74,7 @@ __all__ = [
     "LinearModel",
     "LocalFederation",
     "Progress",
+    "Registration",
     "RoundPolicy",
     "Shard",
     "Transcript",

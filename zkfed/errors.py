@@ -34,6 +34,7 @@ most 200 bytes of a sender's input, escaped (`excerpt`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import ClassVar
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "UnsatisfiedConstraint",
     "ZkfedError",
     "excerpt",
+    "shown",
 ]
 
 
@@ -246,3 +248,11 @@ def excerpt(data: bytes | str, limit: int = 200) -> str:
     head = data[: limit + 1]
     text = (head if isinstance(head, str) else bytes(head).decode("latin-1")).encode("unicode_escape").decode("ascii")
     return text if len(text) <= limit else (text[: max(limit - 3, 0)] + "...")[:limit]
+
+
+def shown(value: object) -> str:
+    """Returns what came, short enough for an error text."""
+    size = value.bit_length() if isinstance(value, int) else 0
+    if isinstance(value, Fraction):
+        size = max(value.numerator.bit_length(), value.denominator.bit_length())
+    return excerpt(repr(value), 60) if size <= 128 else f"a number of {size} bits"

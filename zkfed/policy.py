@@ -13,17 +13,35 @@ from functools import cached_property
 from typing import Any
 
 from zkfed.encoding import Reader, Writer, digest
-from zkfed.errors import DecodeError, PolicyError, excerpt
+from zkfed.errors import DecodeError, PolicyError, shown
+from zkfed.model import FEATURE_LIMIT, MLP, LinearModel, Model, decode_model
 
-__all__ = ["CLIENTS_MAX", "Improvement", "LinearModel", "RoundPolicy", "parse_share"]
+__all__ = [
+    "CLIENTS_MAX",
+    "FEATURE_LIMIT",
+    "LOSSES",
+    "MLP",
+    "Improvement",
+    "LinearModel",
+    "Model",
+    "Registration",
+    "RoundPolicy",
+    "parse_share",
+]
 
 UPDATE_BITS = 16
 """A coordinate of an update lies in [-2^15, 2^15)."""
 NOISE_BITS = 28
 """A coordinate of one party's noise lies in [-2^28, 2^28)."""
 CLIENTS_MAX = 1 << 14
-FEATURE_LIMIT = 127
-"""Features are integers in [-127, 127]; 1.0 is 127, and so is the bias column."""
+LOSSES = {
+    "squared": (1, 1 << 12),
+    "hinge": (2, 2),
+    "logistic": (2, 2),
+    "cross-entropy": (3, 1 << 12),
+    "accuracy": (2, 1 << 12),
+}
+"""The losses, and the fewest and most classes that each is for."""
 LOSS_BITS_MAX = 256
 """No loss reaches this: it would not fit the field of any curve."""
 SCHEDULE_MAX = 1 << 10
@@ -43,10 +61,10 @@ def parse_share(value: str | float | Fraction) -> int:
     try:
         share = _share_of_text(value) if isinstance(value, str) else Fraction(_as_written(value))
     except (ValueError, OverflowError, ZeroDivisionError):
-        raise PolicyError(f'{_shown(value)} is no share; write for example "5%"') from None
+        raise PolicyError(f'{shown(value)} is no share; write for example "5%"') from None
     scaled = share * SHARE_SCALE
     if not 0 < share <= 1 or scaled.denominator != 1:
-        raise PolicyError(f"the share {_shown(value)} is outside (0, 1] or finer than a millionth")
+        raise PolicyError(f"the share {shown(value)} is outside (0, 1] or finer than a millionth")
     return int(scaled)
 
 
@@ -63,94 +81,113 @@ def _as_written(value: float | Fraction) -> str | float | Fraction:
     return str(float(value)) if isinstance(value, float) else value
 
 
-def _shown(value: object) -> str:
-    """Returns what came, short enough for an error text."""
-    size = value.bit_length() if isinstance(value, int) else 0
-    if isinstance(value, Fraction):
-        size = max(value.numerator.bit_length(), value.denominator.bit_length())
-    return excerpt(repr(value), 60) if size <= 128 else f"a number of {size} bits"
-
-
 @dataclass(frozen=True, slots=True)
-class LinearModel:
-    """logits = x W with a bias row: W has shape (features + 1, outputs).
+class Registration:
+    """What a client registers before it may prove something about its own rows (S1).
 
     Attributes:
-        features: d, without the bias.
-        classes: 1 for regression, 2 for binary (one output, targets -1 and 1), or the
-            number of classes (one output each, targets 0 and 1).
-        fraction_bits: f; weights and updates are integers at scale 2^f.
-        weight_bits: Weights of a base model are below 2^weight_bits as integers.
+        rows: M, the rows of every record; fixed for all clients, or it would reveal how many one has.
+        class_rows_min: The fewest rows of any class.
+        class_rows_max: The most rows of any class; M if it is None.
     """
 
-    features: int
-    classes: int
-    fraction_bits: int = 15
-    weight_bits: int = 20
+    rows: int
+    class_rows_min: int = 0
+    class_rows_max: int | None = None
 
     def __post_init__(self) -> None:
-        limits = {"features": 1 << 16, "classes": 1 << 12, "fraction_bits": 15, "weight_bits": 30}
-        for name, maximum in limits.items():
+        if self.class_rows_max is None:
+            object.__setattr__(self, "class_rows_max", self.rows)
+        for name, low, high in (
+            ("rows", 4, 1 << 16), ("class_rows_max", 1, self.rows), ("class_rows_min", 0, self.most)
+        ):  # fmt: skip
             value = getattr(self, name)
-            if type(value) is not int or not 1 <= value <= maximum:
-                raise PolicyError(f"LinearModel.{name} is {_shown(value)}, expected an int in [1, {maximum}]")
+            if type(value) is not int or not low <= value <= high:
+                raise PolicyError(f"Registration.{name} is {shown(value)}, expected an int in [{low}, {shown(high)}]")
 
     @property
-    def inputs(self) -> int:
-        """Rows of W: the features and the bias."""
-        return self.features + 1
-
-    @property
-    def outputs(self) -> int:
-        """Columns of W."""
-        return self.classes if self.classes > 2 else 1
-
-    @property
-    def parameters(self) -> int:
-        """P, the number of weights."""
-        return self.inputs * self.outputs
+    def most(self) -> int:
+        """The most rows of any class, as a number."""
+        return self.rows if self.class_rows_max is None else self.class_rows_max
 
     def encode(self) -> bytes:
-        w = Writer("zkfed/v1/linear-model").u64(self.features).u64(self.classes)
-        return w.u64(self.fraction_bits).u64(self.weight_bits).finish()
+        return Writer("zkfed/v1/registration").u64(self.rows).u64(self.class_rows_min).u64(self.most).finish()
 
     @classmethod
-    def decode(cls, data: bytes) -> LinearModel:
-        """Reads a model; raises DecodeError or PolicyError."""
-        r = Reader(data, "zkfed/v1/linear-model", limit=1024)
-        out = cls(r.u64(), r.u64(), r.u64(), r.u64())
+    def decode(cls, data: bytes) -> Registration:
+        """Reads what a policy asks for; raises DecodeError or PolicyError."""
+        r = Reader(data, "zkfed/v1/registration", limit=256)
+        out = cls(r.u64(), r.u64(), r.u64())
         r.finish()
         return out
 
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """S2: the squared loss on a public benchmark falls by at least a share of itself.
+    """The loss on n rows falls by at least a share of itself: on a benchmark (S2) or on own rows (S1).
 
     Attributes:
         model: The model family.
-        rows: n, the rows of the benchmark; a constant of the bit budget.
+        rows: n, the rows of the benchmark, or those drawn from a registration; a constant of the circuit.
         at_least: X/S in millionths after construction; give "5%", 0.05 or a Fraction.
-        base_loss_min: L_min, the smallest base loss (an integer at the circuit's scale)
+        base_loss_min: L_min, the smallest base loss (an integer at the loss's scale)
             for which the claim is accepted.
+        loss: One of `LOSSES`.
+        registration: Makes the rows the client's own: registered, and drawn after it has committed.
+        base_loss_max: L_cap of S1, the largest base loss for which the claim is accepted; None for any.
     """
 
-    model: LinearModel
+    model: Model
     rows: int
     at_least: Any = "5%"
     base_loss_min: int = 1
+    loss: str = "squared"
+    registration: Registration | None = None
+    base_loss_max: int | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.model, LinearModel):
-            raise PolicyError(f"Improvement.model is a {type(self.model).__name__}, expected LinearModel")
+        if not isinstance(self.model, (LinearModel, MLP)):
+            raise PolicyError(f"Improvement.model is a {type(self.model).__name__}, expected LinearModel or MLP")
         if type(self.rows) is not int or not 1 <= self.rows <= 1 << 20:
-            raise PolicyError(f"Improvement.rows is {_shown(self.rows)}, expected an int in [1, {1 << 20}]")
+            raise PolicyError(f"Improvement.rows is {shown(self.rows)}, expected an int in [1, {1 << 20}]")
         if type(self.base_loss_min) is not int or not 1 <= self.base_loss_min < 1 << LOSS_BITS_MAX:
             raise PolicyError(
-                f"Improvement.base_loss_min is {_shown(self.base_loss_min)}, expected an int in "
+                f"Improvement.base_loss_min is {shown(self.base_loss_min)}, expected an int in "
                 f"[1, 2^{LOSS_BITS_MAX}): a zero base loss proves nothing"
             )
+        self._check_loss()
+        self._check_registration()
         object.__setattr__(self, "at_least", Fraction(parse_share(self.at_least), SHARE_SCALE))
+
+    def _check_loss(self) -> None:
+        if type(self.loss) is not str or self.loss not in LOSSES:
+            raise PolicyError(f"Improvement.loss is {shown(self.loss)}, expected one of {tuple(LOSSES)}")
+        least, most = LOSSES[self.loss]
+        if not least <= self.model.classes <= most:
+            wanted = f"{least}" if least == most else f"at least {least}"
+            raise PolicyError(f"the loss {self.loss} needs {wanted} classes, the model has {self.model.classes}")
+
+    def _check_registration(self) -> None:
+        record, cap = self.registration, self.base_loss_max
+        if record is not None:
+            if not isinstance(record, Registration):
+                raise PolicyError(f"Improvement.registration is a {type(record).__name__}, expected Registration")
+            if record.rows < 4 * self.rows:
+                raise PolicyError(
+                    f"{record.rows} registered rows for {self.rows} drawn ones; at least four times as many are needed"
+                )
+        if cap is not None:
+            if record is None:
+                raise PolicyError("Improvement.base_loss_max is for registered rows; a benchmark's base loss is public")
+            if type(cap) is not int or not self.base_loss_min <= cap < 1 << LOSS_BITS_MAX:
+                raise PolicyError(
+                    f"Improvement.base_loss_max is {shown(cap)}, expected an int in [base_loss_min, 2^{LOSS_BITS_MAX})"
+                )
+
+    @property
+    def kind(self) -> str:
+        """The statement: S1 for registered rows, S2 for a benchmark."""
+        return "S2" if self.registration is None else "S1"
 
     @property
     def millionths(self) -> int:
@@ -159,15 +196,22 @@ class Improvement:
 
     def encode(self) -> bytes:
         w = Writer("zkfed/v1/improvement").bytes(self.model.encode()).u64(self.rows)
-        return w.u64(self.millionths).integer(self.base_loss_min).finish()
+        w.u64(self.millionths).integer(self.base_loss_min).text(self.loss)
+        w.bytes(b"" if self.registration is None else self.registration.encode())
+        return w.integer(-1 if self.base_loss_max is None else self.base_loss_max).finish()
 
     @classmethod
     def decode(cls, data: bytes) -> Improvement:
         """Reads a statement; raises DecodeError or PolicyError."""
         r = Reader(data, "zkfed/v1/improvement", limit=4096)
-        model, rows = LinearModel.decode(r.bytes(limit=1024)), r.u64()
-        out = cls(model, rows, Fraction(r.u64(SHARE_SCALE), SHARE_SCALE), r.integer())
+        model, rows = decode_model(r.bytes(limit=1024)), r.u64()
+        share, least, loss = Fraction(r.u64(SHARE_SCALE), SHARE_SCALE), r.integer(), r.text(limit=32)
+        record, cap = r.bytes(limit=256), r.integer()
         r.finish()
+        registration = Registration.decode(record) if record else None
+        out = cls(model, rows, share, least, loss, registration, None if cap == -1 else cap)
+        if out.encode() != data:
+            raise DecodeError("improvement: not the canonical encoding")
         return out
 
 
@@ -226,7 +270,7 @@ class RoundPolicy:
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise PolicyError(f"RoundPolicy.{name} is a {type(value).__name__}, expected a number")
             if not low < value <= high:  # refuses NaN too
-                raise PolicyError(f"RoundPolicy.{name} is {_shown(value)}, expected a number in ({low}, {high}]")
+                raise PolicyError(f"RoundPolicy.{name} is {shown(value)}, expected a number in ({low}, {high}]")
             object.__setattr__(self, name, float(value))
         for name, minimum, maximum in (
             ("min_clients", 2, CLIENTS_MAX), ("max_clients", self.min_clients, CLIENTS_MAX), ("attempts", 1, 8),
@@ -234,12 +278,12 @@ class RoundPolicy:
         ):  # fmt: skip
             value = getattr(self, name)
             if type(value) is not int or not minimum <= value <= maximum:
-                raise PolicyError(f"RoundPolicy.{name} is {_shown(value)}, expected an int in [{minimum}, {maximum}]")
+                raise PolicyError(f"RoundPolicy.{name} is {shown(value)}, expected an int in [{minimum}, {maximum}]")
         for name, choices in (
             ("scheme", ("ckks", "bfv")), ("curve", ("bls12-381", "bn254")), ("setup", ("development", "production"))
         ):  # fmt: skip
             if getattr(self, name) not in choices:
-                raise PolicyError(f"RoundPolicy.{name} is {_shown(getattr(self, name))}, expected one of {choices}")
+                raise PolicyError(f"RoundPolicy.{name} is {shown(getattr(self, name))}, expected one of {choices}")
         for name in ("adder_key", "holder_key"):
             key = getattr(self, name)
             if not isinstance(key, bytes):
@@ -257,7 +301,7 @@ class RoundPolicy:
             raise PolicyError(f"{self.max_clients} clients and two noises overflow a lane of 32 bits")
 
     @property
-    def model(self) -> LinearModel:
+    def model(self) -> Model:
         return self.statement.model
 
     @property

@@ -12,20 +12,28 @@ from pathlib import Path
 import pytest
 
 from circuits.freeze import STATEMENTS
-from tests.gadgets.gadget_circuits import CIRCUITS, default, run, secret
+from tests.gadgets.gadget_circuits import CIRCUITS as BASIC
+from tests.gadgets.gadget_circuits import Circuit, run, secret
+from tests.gadgets.layer_circuits import LAYERS
 from tests.witness_runner import Run, free_wires, names_of
 from zkfed.algebra.curve import BLS12_381, BN254
 from zkfed.r1cs.builder import Builder
 from zkfed.r1cs.linear import constant
 
 R = BLS12_381.order
+CIRCUITS = BASIC | LAYERS
 COSTS = Path(__file__).parent / "costs.json"
 
 FREE = {
     "input/ctx": "a public input: the verifier computes it, the proof system binds it by its isolated row",
     "mask/s": "a mask hides its segment; it stands in its isolated row only, which holds for every value",
     "mask/t": "the same, of the second stage",
+    "mask/stage-0": "the same, under its name in the statements",
 }
+
+
+def default(name: str) -> Circuit:
+    return CIRCUITS[name](BLS12_381)
 
 
 OPERANDS = {

@@ -28,7 +28,7 @@ __all__ = ["best_limb_bits", "bits_cost", "choose_ranges", "table_cost"]
 _BIT, _BYTE, _WORD, _FULL = 130, 280, 510, 5800  # a term in G1: 0 or 1, 8 bits, 16 bits, full-size
 _BIT_G2, _BYTE_G2, _WORD_G2 = 320, 670, 1310
 _ROW = _FULL + 1160  # its point of H, and its part of the quotient's transforms
-_LIMB_BITS = range(2, 15)
+_LIMB_BITS = range(2, 17)
 
 Ranges = Sequence[tuple[int, int]]
 """(how many values, of how many bits) for each tensor that will be range-checked."""

@@ -28,7 +28,8 @@ from zkfed.he.params import EncryptionParams, Scheme, check_exact
 from zkfed.layers.plaintext import PlaintextLayout
 from zkfed.policy import RoundPolicy
 from zkfed.statements.context import Context
-from zkfed.statements.improvement import Benchmark, PublicTerms, improvement_circuit, improvement_context
+from zkfed.statements.improvement import Benchmark, improvement_context
+from zkfed.statements.terms import Terms, benchmark_terms, circuit_of
 from zkfed.statements.update_bound import USE, noise_circuit
 from zkfed.updates.messages import MESSAGE_BYTES_MAX, Announcement, Commit, Offer
 from zkfed.updates.signing import Signed
@@ -129,7 +130,7 @@ class Agreement:
             raise PolicyError("an enrolled client has the key of the adders or of the key holder")
         self.benchmark.check(policy.model, policy.statement.rows)
         circuits = (
-            improvement_circuit(policy.model, policy.statement.rows, policy.curve),
+            circuit_of(policy.statement, policy.curve),
             noise_circuit(policy.model.parameters, policy.curve),
         )
         for key, circuit in zip((self.improvement, self.noise), circuits, strict=True):
@@ -201,14 +202,14 @@ class Agreement:
         """The digest of the enrolled keys."""
         return digest("zkfed/v1/enrolment", *self.enrolled)
 
-    def terms(self, base: npt.NDArray[np.int64]) -> PublicTerms:
+    def terms(self, base: npt.NDArray[np.int64]) -> Terms:
         """Returns the public terms of S2 for a base model."""
-        return PublicTerms.of(self.policy.model, self.policy.statement.rows, base, self.benchmark)
+        return benchmark_terms(self.policy.statement, base, self.benchmark)
 
     # -- statements ----------------------------------------------------------------------
 
     def improvement_instance(
-        self, terms: PublicTerms, announcement: Announced, client: bytes, commitment: Points
+        self, terms: Terms, announcement: Announced, client: bytes, commitment: Points
     ) -> Instance:
         """Returns the S2 statement of one client in one round.
 

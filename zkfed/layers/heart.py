@@ -18,7 +18,7 @@ from zkfed.he.encrypt import encrypt
 from zkfed.he.keys import PublicKey
 from zkfed.he.sealing import SealingPublicKey, seal
 from zkfed.layers.agreement import Agreement, Announced
-from zkfed.statements.improvement import PublicTerms
+from zkfed.statements.terms import Terms
 from zkfed.updates.messages import Commit, Receipt, Seal
 from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.signing import Signed, SigningKey
@@ -32,7 +32,7 @@ class _Round:
     """What a device keeps of one round; secret."""
 
     first: Announced
-    terms: PublicTerms
+    terms: Terms
     update: ModelUpdate = field(repr=False)
     blinder: int = field(repr=False)
     point: Points = field(repr=False)
@@ -212,7 +212,7 @@ class Device:
     def _encrypt(self, key: PublicKey, current: _Round) -> bytes:
         return encrypt(key, self.agreement.plaintext.pack(current.update.integers, current.blinder)).to_bytes()
 
-    def _check(self, terms: PublicTerms, update: ModelUpdate, round_number: int) -> None:
+    def _check(self, terms: Terms, update: ModelUpdate, round_number: int) -> None:
         """Says early, and by name, what proving would refuse."""
         policy = self.agreement.policy
         maximum = terms.loss_change_max(policy.millionths(round_number), policy.statement.base_loss_min)

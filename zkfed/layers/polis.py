@@ -25,7 +25,7 @@ from zkfed.he.keys import PublicKey
 from zkfed.he.sealing import SealingKey, open_sealed
 from zkfed.layers.agreement import Agreement, Announced
 from zkfed.layers.noise import NoiseVector, prove_noise
-from zkfed.statements.improvement import PublicTerms
+from zkfed.statements.terms import Terms
 from zkfed.updates.messages import Aggregate, Announcement, Commit, Offer, Receipt, Seal
 from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.signing import Signed, SigningKey
@@ -80,7 +80,7 @@ class Adder:
         return f"Adder({self._key.public.hex()[:16]}..., secrets hidden)"
 
     def _start_round(self) -> None:
-        self._terms: PublicTerms | None = None
+        self._terms: Terms | None = None
         self._first: Announced | None = None
         self._commits: dict[bytes, tuple[Signed, Points]] = {}
         self._attempts: dict[bytes, _Attempt] = {}

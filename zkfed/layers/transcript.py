@@ -187,7 +187,7 @@ class Transcript:
             VerifyingKey.decode(objects[3]), VerifyingKey.decode(objects[4]),
         )  # fmt: skip
         base = Reader(objects[5], "zkfed/v1/base")
-        weights = decode_ints(base.bytes(exact=8 * model.parameters)).reshape(model.inputs, model.outputs)
+        weights = decode_ints(base.bytes(exact=8 * model.parameters)).reshape(model.shape)
         base.finish()
         return cls(agreement, weights, [RoundRecord.decode(data) for data in objects[6:]])
 

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from zkfed.errors import UnsatisfiedConstraint
 from zkfed.layers.heart import Device
-from zkfed.policy import LinearModel
+from zkfed.policy import Model
 from zkfed.statements.improvement import Benchmark
 
 __all__ = ["Client", "Shard", "Train", "proximal_least_squares"]
 
-Train = Callable[[LinearModel, npt.NDArray[np.float64], "Shard", int], npt.NDArray[np.float64]]
+Train = Callable[[Model, npt.NDArray[np.float64], "Shard", int], npt.NDArray[np.float64]]
 """(model, base weights, shard, round) -> trained weights."""
 
 
@@ -34,7 +34,7 @@ class Shard:
 
 
 def proximal_least_squares(
-    model: LinearModel,
+    model: Model,
     base: npt.NDArray[np.float64],
     shard: Shard,
     round_number: int,
@@ -45,9 +45,14 @@ def proximal_least_squares(
 
     The proximal term keeps a device with few or skewed rows near the shared model.
 
+    Raises:
+        ValueError: The model has hidden layers: bring a `Train` of your own.
+
     Source: Li et al., "Federated optimization in heterogeneous networks" (FedProx),
     arXiv 1812.06127.
     """
+    if model.hidden:
+        raise ValueError("least squares trains linear models; pass a `train` of your own for an MLP")
     rows = Benchmark.of(model, shard.features, shard.labels)
     x = rows.features / 127.0
     t = rows.targets / (127.0 * (1 << model.fraction_bits))

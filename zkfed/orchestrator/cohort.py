@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkfed.orchestrator.client import Shard
-from zkfed.policy import LinearModel
+from zkfed.policy import Model
 
 __all__ = ["synthetic_cohort"]
 
@@ -16,7 +16,7 @@ ROWS_PER_DEVICE = 40
 
 
 def synthetic_cohort(
-    model: LinearModel, devices: int, rows: int
+    model: Model, devices: int, rows: int
 ) -> tuple[list[Shard], tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
     """Returns shards and a benchmark of rows that a fixed linear teacher labelled.
 

@@ -38,7 +38,8 @@ from zkfed.orchestrator.notes import RoundNotes, fault_of, signer_of
 from zkfed.orchestrator.options import Options, make_keys
 from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport
-from zkfed.statements.improvement import Benchmark, improvement_circuit
+from zkfed.statements.improvement import Benchmark
+from zkfed.statements.terms import circuit_of
 from zkfed.statements.update_bound import noise_circuit
 from zkfed.updates.messages import Aggregate, Failure
 from zkfed.updates.signing import Signed, SigningKey, kind_of
@@ -86,7 +87,7 @@ class Federation:
         self.transport = transport
         improvement, noise = options.keys or make_keys(policy)
         provers = (
-            Prover(improvement, improvement_circuit(model, policy.statement.rows, policy.curve)),
+            Prover(improvement, circuit_of(policy.statement, policy.curve)),
             Prover(noise, noise_circuit(model.parameters, policy.curve)),
         )
         signing = [SigningKey.generate() for _ in shards]
@@ -98,7 +99,7 @@ class Federation:
             improvement.verifying,
             noise.verifying,
         )
-        self.base = np.zeros((model.inputs, model.outputs), dtype=np.int64)
+        self.base = np.zeros(model.shape, dtype=np.int64)
         self._adder = Adder(self.agreement, adder_key, provers[1], base=self.base)
         self._holder = KeyHolder(self.agreement, holder_key, provers[1], base=self.base)
         build = options.make_client or (lambda index, device, shard: Client(device, shard))

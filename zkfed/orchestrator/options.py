@@ -11,7 +11,7 @@ from zkfed.groth16.setup import development_keys
 from zkfed.layers.heart import Device
 from zkfed.orchestrator.client import Client, Shard
 from zkfed.policy import RoundPolicy
-from zkfed.statements.improvement import improvement_circuit
+from zkfed.statements.terms import circuit_of
 from zkfed.statements.update_bound import noise_circuit
 
 __all__ = ["Options", "make_keys"]
@@ -41,6 +41,6 @@ def make_keys(policy: RoundPolicy) -> tuple[ProvingKey, ProvingKey]:
     if policy.setup == "production":
         raise PolicyError("a production policy needs keys from a ceremony; pass keys=(improvement, noise)")
     return (
-        development_keys(improvement_circuit(policy.model, policy.statement.rows, policy.curve)),
+        development_keys(circuit_of(policy.statement, policy.curve)),
         development_keys(noise_circuit(policy.model.parameters, policy.curve)),
     )

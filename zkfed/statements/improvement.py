@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ from zkfed.gadgets.loss import declare_forms
 from zkfed.gadgets.product import public_product, sketch
 from zkfed.gadgets.strategy import best_limb_bits
 from zkfed.groth16.proof import Instance
-from zkfed.policy import FEATURE_LIMIT, SHARE_SCALE, UPDATE_BITS, LinearModel
+from zkfed.policy import FEATURE_LIMIT, SHARE_SCALE, UPDATE_BITS, LinearModel, Model
 from zkfed.r1cs.builder import Builder
 from zkfed.r1cs.system import System
 from zkfed.statements.context import Context
@@ -56,7 +56,7 @@ class Benchmark:
     targets: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, model: LinearModel, features: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Benchmark:
+    def of(cls, model: Model, features: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Benchmark:
         """Quantises rows for a model.
 
         Args:
@@ -82,7 +82,7 @@ class Benchmark:
         shapes = [np.array(p.shape, dtype=">i8").tobytes() for p in parts]
         return digest("zkfed/v1/benchmark", *shapes, *[p.astype(">i8").tobytes() for p in parts])
 
-    def check(self, model: LinearModel, rows: int) -> None:
+    def check(self, model: Model, rows: int) -> None:
         """Checks the shapes and ranges for which the circuit's bit budget holds.
 
         Raises:
@@ -254,8 +254,16 @@ class PublicTerms:
         return Instance(context, static, (commitment,), derive)
 
 
+class HasDigest(Protocol):
+    """The public terms of a claim."""
+
+    @property
+    def digest(self) -> bytes:
+        """Names benchmark and base model."""
+
+
 def improvement_context(
-    terms: PublicTerms, *, policy: bytes, announcement: bytes, signer: bytes, commitment: bytes
+    terms: HasDigest, *, policy: bytes, announcement: bytes, signer: bytes, commitment: bytes
 ) -> Context:
     """Returns the items of ctx of an S2 proof.
 

@@ -6,6 +6,7 @@ No round, no encryption, no signature: `development_setup` once, then `Keys.prov
 
 from __future__ import annotations
 
+import math
 import secrets
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,8 +24,9 @@ from zkfed.groth16.proof import Instance, Proof
 from zkfed.groth16.prove import Prover
 from zkfed.groth16.setup import development_keys
 from zkfed.groth16.verify import verify, verify_batch
-from zkfed.policy import UPDATE_BITS, Improvement, LinearModel
-from zkfed.statements.improvement import Benchmark, PublicTerms, improvement_circuit, improvement_context
+from zkfed.policy import UPDATE_BITS, Improvement, Model
+from zkfed.statements.improvement import Benchmark, improvement_context
+from zkfed.statements.terms import Terms, benchmark_terms, circuit_of
 from zkfed.statements.update_bound import USE, squared_norm_max
 
 __all__ = ["Claim", "Keys", "Verifier", "development_setup"]
@@ -39,7 +41,7 @@ def development_setup(statement: Improvement, *, curve: str = "bls12-381") -> Ke
     Raises:
         ValueError: The statement's sums could wrap around the field; it has too many rows.
     """
-    system = improvement_circuit(statement.model, statement.rows, curve)
+    system = circuit_of(statement, curve)
     return Keys(statement, development_keys(system, use(curve)))
 
 
@@ -63,7 +65,7 @@ class Claim:
         s = self.statement
         share = f"{float(s.at_least) * 100:g} %"
         name = self.benchmark.digest.hex()[:12]
-        return f"the squared loss on {s.rows} rows falls by at least {share} (benchmark {name})"
+        return f"the {s.loss} loss on {s.rows} rows falls by at least {share} (benchmark {name})"
 
     def encode(self) -> bytes:
         w = Writer("zkfed/v1/claim").bytes(self.statement.encode())
@@ -82,9 +84,9 @@ class Claim:
         r = Reader(data, "zkfed/v1/claim", limit=1 << 28)
         statement = Improvement.decode(r.bytes(limit=4096))
         model, rows = statement.model, statement.rows
-        shapes = ((model.inputs, model.outputs), (rows, model.inputs), (rows, model.outputs))
+        shapes = (model.shape, (rows, model.inputs), (rows, model.outputs))
         arrays = [
-            np.frombuffer(r.bytes(exact=8 * a * b), dtype=">i8").astype(np.int64).reshape(a, b) for a, b in shapes
+            np.frombuffer(r.bytes(exact=8 * math.prod(s)), dtype=">i8").astype(np.int64).reshape(s) for s in shapes
         ]
         out = cls(statement, arrays[0], Benchmark(arrays[1], arrays[2]), r.bytes(limit=256))
         r.finish()
@@ -142,12 +144,11 @@ class Verifier:
     def _instance(self, claim: Claim) -> Instance:
         if claim.statement.encode() != self.statement.encode():
             raise DecodeError("the claim is about another statement than this verifier's")
-        model = self.statement.model
-        terms = PublicTerms.of(model, self.statement.rows, claim.base, claim.benchmark)
+        terms = benchmark_terms(self.statement, claim.base, claim.benchmark)
         return instance_of(self.key, self.statement, terms, claim.commitment)
 
 
-def instance_of(key: VerifyingKey, statement: Improvement, terms: PublicTerms, commitment: bytes) -> Instance:
+def instance_of(key: VerifyingKey, statement: Improvement, terms: Terms, commitment: bytes) -> Instance:
     """Returns the statement of a stand-alone claim: no round, no signer, norm by range only."""
     context = improvement_context(
         terms, policy=digest("zkfed/v1/statement", statement.encode()), announcement=bytes(32), signer=b"",
@@ -181,7 +182,7 @@ class Keys:
     def prover(self) -> Prover:
         """The prover, whose key is checked at first use."""
         layout = self.proving.verifying.layout
-        return Prover(self.proving, improvement_circuit(self.statement.model, self.statement.rows, layout.curve.name))
+        return Prover(self.proving, circuit_of(self.statement, layout.curve.name))
 
     @cached_property
     def _generators(self) -> Generators:
@@ -221,7 +222,7 @@ class Keys:
             )
         if len(rows.features) != statement.rows:
             raise ValueError(f"the benchmark has {len(rows.features)} rows, the statement says {statement.rows}")
-        terms = PublicTerms.of(model, statement.rows, base, rows)
+        terms = benchmark_terms(statement, base, rows)
         maximum = terms.loss_change_max(statement.millionths, statement.base_loss_min)
         if terms.loss_change(update) > maximum:
             gained = -terms.loss_change(update) / terms.loss
@@ -237,10 +238,10 @@ class Keys:
         return Claim(statement, base, rows, commitment), proof.encode(backend)
 
 
-def _fixed(model: LinearModel, weights: npt.NDArray[Any], name: str) -> npt.NDArray[np.int64]:
+def _fixed(model: Model, weights: npt.NDArray[Any], name: str) -> npt.NDArray[np.int64]:
     values = np.asarray(weights, dtype=np.float64)
-    if values.shape != (model.inputs, model.outputs):
-        raise ValueError(f"{name}: weights of shape {values.shape}, expected {(model.inputs, model.outputs)}")
+    if values.shape != model.shape:
+        raise ValueError(f"{name}: weights of shape {values.shape}, expected {model.shape}")
     limit = 2.0 ** (model.weight_bits - model.fraction_bits)
     if not np.isfinite(values).all() or np.abs(values).max() >= limit:
         raise ValueError(f"{name}: weights hold NaN, infinity or values of {limit:g} and more")

@@ -1,0 +1,278 @@
+"""The circuit of S1, S2 and S3 for every model and loss: the loss of a model and of its update on n rows.
+
+    S2   n public rows:       L1_high <= L_max; the verifier computes L_max from the base loss
+    S1   n registered rows:   (S - X) L0_low - S L1_high >= 0,  L_min <= L0_low,  L0_high <= L_cap
+    S3   the same as S1 for a published model: nothing is committed but the rows
+
+Stage 0 commits the update and, for each model and layer, the products Z = A W, the activations, the
+labels and what the loss needs. After the challenges, sketches say that every product is right
+(gadgets/dense.py), that the labels are those of the rows (gadgets/labels.py), and that every range
+and table was obeyed. Rows enter through their sketch alone: public inputs for a benchmark, wires
+that the link ties to the rows' commitments otherwise. One key serves all rows and base models.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from zkfed.algebra.curve import CURVES
+from zkfed.algebra.field import Ints, as_ints, integer_product, powers
+from zkfed.fixedpoint import LANE_BITS
+from zkfed.gadgets.compare import at_most
+from zkfed.gadgets.dense import (
+    Challenges,
+    Product,
+    Sketch,
+    Update,
+    declare_product,
+    declare_update,
+    inner_product,
+    prove_product,
+    settle_norms,
+    sketch_columns,
+    update_product,
+)
+from zkfed.gadgets.lookup import RangeTable
+from zkfed.gadgets.loss import squared_norm
+from zkfed.gadgets.product import horner
+from zkfed.gadgets.relu import relu
+from zkfed.gadgets.strategy import best_limb_bits
+from zkfed.model import ACTIVATION_BITS
+from zkfed.policy import FEATURE_LIMIT, SHARE_SCALE, UPDATE_BITS, Improvement
+from zkfed.r1cs.builder import Builder, Hint, Values
+from zkfed.r1cs.linear import Linear, concatenate, constant
+from zkfed.r1cs.system import LinkSpec, System
+from zkfed.statements.update_bound import bounded_update
+
+__all__ = ["ROW_USE", "evaluation_circuit"]
+
+VERSION = 1
+ROW_USE = "row"
+"""The generators of rows: features, then targets."""
+FEATURE_BOUND = 128
+"""A registered feature lies in [-128, 128): its range is one byte."""
+LOSS_BITS = 120
+"""No loss of a circuit reaches 2^120: what keeps (S - X) L0 and S L1 far below r."""
+
+
+@dataclass
+class Pass:
+    """One model's forward pass: what stage 0 commits and later stages prove.
+
+    Attributes:
+        name: "old" or "new"; also the private input that holds its numbers (`inference.Forward`).
+        products: Z of each layer; the last one is the logits, or the residuals of squared loss.
+        activations: Of each hidden layer.
+    """
+
+    name: str
+    products: list[Product] = field(default_factory=list)
+    activations: list[Linear] = field(default_factory=list)
+
+
+class _Evaluation:
+    """Builds one circuit; `evaluation_circuit` is the door.
+
+    Attributes:
+        statement: Model, loss, rows.
+        kind: "S1", "S2" or "S3".
+    """
+
+    def __init__(self, statement: Improvement, kind: str, curve: str) -> None:
+        self.statement, self.kind, self.model = statement, kind, statement.model
+        sizes = "-".join(str(v) for v in (self.model.features, *self.model.hidden, self.model.classes))
+        name = f"{kind.lower()}-{statement.loss}-{sizes}-n{statement.rows}"
+        self.builder = Builder(name, version=VERSION, curve=CURVES[curve])
+        self.old, self.new = Pass("old"), Pass("new")
+        self.passes = [self.new] if kind == "S2" else [self.old, self.new]
+        self.updates: list[Update] = []
+        self.weights: dict[str, Linear] = {}
+        self.shared: dict[str, Linear] = {}
+
+    @property
+    def is_squared(self) -> bool:
+        return self.statement.loss == "squared"
+
+    # -- stage 0 -----------------------------------------------------------------------------
+
+    def declare(self) -> None:
+        """Commits everything that does not depend on a challenge."""
+        builder, statement = self.builder, self.statement
+        limb_bits = limb_bits_of(statement, passes=len(self.passes))
+        if self.kind == "S3":
+            self.ranges = RangeTable(builder, limb_bits, builder.segment("stage-0"))
+        else:
+            self._declare_update(limb_bits)
+        for one in self.passes:
+            self._declare_pass(one)
+        self._compare()
+        self.ranges.commit()
+
+    def _declare_update(self, limb_bits: int) -> None:
+        builder, start, half = self.builder, 0, 1 << (UPDATE_BITS - 1)
+        part = bounded_update(builder, (self.model.parameters,), value_bits=UPDATE_BITS, limb_bits=limb_bits)
+        self.ranges = part.table
+        for layer, (rows, columns) in enumerate(self.model.layers, 1):
+            wires = part.update[start : start + rows * columns].reshape(rows, columns)
+            self.updates.append(declare_update(builder, f"layer-{layer}", wires, half=half, segment="stage-0"))
+            start += rows * columns
+        norm = concatenate([u.norms for u in self.updates]).sum()
+        at_most(self.ranges, "update/norm-slack", norm, part.norm_max)
+
+    def _declare_pass(self, one: Pass) -> None:
+        """Commits the products and activations of every layer."""
+        builder, model = self.builder, self.model
+        left = FEATURE_LIMIT if self.kind == "S2" else FEATURE_BOUND
+        weight = (1 << model.weight_bits) - 1
+        # The update adds to W0; both models of S3 are base models.
+        weight += 1 << (UPDATE_BITS - 1) if one is self.new and self.updates else 0
+        for layer, (rows, columns) in enumerate(model.layers, 1):
+            name, maximum = f"{one.name}/layer-{layer}", rows * left * weight
+            is_last = layer == len(model.layers)
+            if is_last and self.is_squared:
+                maximum += FEATURE_BOUND << model.fraction_bits
+            shape, hint = (self.statement.rows, columns), self._hint(one, layer - 1)
+            one.products.append(declare_product(builder, name, shape, hint, maximum=maximum))
+            if not is_last:
+                pre = one.products[-1].wires
+                one.activations.append(
+                    relu(self.ranges, name, pre, fraction_bits=model.fraction_bits, bits=ACTIVATION_BITS)
+                )
+                left = (1 << ACTIVATION_BITS) - 1
+
+    def _hint(self, one: Pass, layer: int) -> Hint:
+        unit = target_unit(self.statement) if self.is_squared and layer == len(self.model.layers) - 1 else 0
+
+        def hint(values: Values) -> Ints:
+            pre = as_ints(values.private[one.name].pre[layer])
+            return np.asarray(pre - as_ints(values.private["targets"]) * unit if unit else pre, dtype=object)
+
+        return hint
+
+    def _loss(self, one: Pass, side: str) -> Linear:
+        """Returns one committed wire: the sum of the losses, from below or from above."""
+        if not self.is_squared:
+            raise ValueError(f"there is no circuit for the loss {self.statement.loss}")
+        total = squared_norm(self.builder, f"{one.name}/loss", one.products[-1].wires)
+        return self.builder.define(f"{one.name}/{side}", total, segment="stage-0")
+
+    def _compare(self) -> None:
+        """Declares the public numbers of the claim and compares the losses with them."""
+        builder, ranges = self.builder, self.ranges
+        high, bound = self._loss(self.new, "high"), (0, 1 << LOSS_BITS)
+        if self.kind == "S2":
+            at_most(ranges, "improvement", high, builder.input("loss-max", bounds=bound))
+            return
+        low = self._loss(self.old, "low")
+        share = builder.input("share", bounds=(1, SHARE_SCALE))
+        least = builder.input("base-loss-min", bounds=(1, bound[1]))
+        kept = builder.product("improvement/kept", low, constant(SHARE_SCALE) - share, segment="stage-0")
+        at_most(ranges, "improvement", high * SHARE_SCALE, kept)
+        at_most(ranges, "base-loss/least", least, low)
+        if self.statement.base_loss_max is not None:
+            most = builder.input("base-loss-max", bounds=bound)
+            at_most(ranges, "base-loss/most", self._loss(self.old, "high"), most)
+
+    # -- after the challenges ----------------------------------------------------------------
+
+    def prove(self) -> None:
+        """Adds what the challenges check."""
+        builder, model = self.builder, self.model
+        alpha, rho, tau = builder.challenge("alpha", "rho", "tau")
+        self.ranges.close(alpha)
+        bias = builder.input("rows/bias")
+        features, targets = self._sketch_rows(bias, rho)
+        self.folded = horner(builder, "targets/columns", targets, tau) * target_unit(self.statement)
+        for one in self.passes:
+            sketch = features
+            for layer in range(1, len(model.layers) + 1):
+                if layer > 1:
+                    activations = one.activations[layer - 2]
+                    sketch = Sketch(sketch_columns(builder, f"{one.name}/sketch-{layer}", activations, bias, rho))
+                self._prove_layer(one, layer, sketch, Challenges(rho, tau))
+        for update in self.updates:
+            settle_norms(builder, update)
+
+    def _prove_layer(self, one: Pass, layer: int, sketch: Sketch, challenges: Challenges) -> None:
+        builder, name = self.builder, f"{one.name}/layer-{layer}"
+        right = self._base_product(one, layer, sketch.left)
+        if one is self.new and self.updates:
+            if sketch.square is None:
+                sketch = Sketch(sketch.left, builder.product(f"{name}/square", sketch.left, sketch.left).sum())
+            right = right + update_product(builder, f"{name}/update", self.updates[layer - 1], sketch, challenges.tau)
+        if self.is_squared and layer == len(self.model.layers):
+            right = right - self.folded
+        prove_product(builder, name, one.products[layer - 1], right, challenges)
+
+    def _base_product(self, one: Pass, layer: int, left: Linear) -> Linear:
+        """Returns <u, V t> for the public weights V of a layer; the verifier computes V t."""
+        builder = self.builder
+        owner = one.name if self.kind == "S3" else "base"
+        name = f"{owner}/layer-{layer}"
+        if layer == 1 and self.kind == "S2":
+            return builder.input(name)  # u is public too
+        if name not in self.weights:
+            self.weights[name] = builder.input(name, (left.size,))
+        if layer > 1 or name not in self.shared:
+            product = inner_product(builder, f"{one.name}/base-{layer}", left, self.weights[name])
+            self.shared[name] = product
+        return self.shared[name]
+
+    def _sketch_rows(self, bias: Linear, rho: Linear) -> tuple[Sketch, Linear]:
+        """Returns the sketches of features and targets: public, or tied to the rows' commitments."""
+        builder, model = self.builder, self.model
+        if self.kind == "S2":
+            left = concatenate([builder.input("rows/features", (model.features,)), bias.reshape(1)])
+            targets = builder.input("rows/targets", (model.outputs,)).reshape(model.outputs)
+            return Sketch(left, builder.input("rows/square")), targets
+        segment = builder.segment("rows", LinkSpec("rows", ROW_USE, 1, LANE_BITS))
+
+        def hint(values: Values) -> Ints:
+            order, rows = values.order, values.private["rows"]
+            s = powers(int(values(rho)), len(rows) + 1, order)[1:]
+            return np.asarray(integer_product(s.reshape(1, -1), rows)[0] % order, dtype=object)
+
+        sketch = builder.witness("rows/sketch", (model.features + model.outputs,), hint, segment=segment)
+        builder.operand(sketch)
+        return Sketch(concatenate([sketch[: model.features], bias.reshape(1)])), sketch[model.features :]
+
+
+def target_unit(statement: Improvement) -> int:
+    """Returns the integer of one unit of a target.
+
+    A class counts 1.0, that is 127 * 2^f. A regression target counts 1/127 where it is registered,
+    as one byte, and is exact at the logits' scale on a benchmark.
+    """
+    model = statement.model
+    if model.classes == 1:
+        return 1 << model.fraction_bits if statement.kind == "S1" else 1
+    return FEATURE_LIMIT << model.fraction_bits
+
+
+def limb_bits_of(statement: Improvement, *, passes: int) -> int:
+    """Returns the limb size of the range table that costs a prover least."""
+    model, n = statement.model, statement.rows
+    hidden = passes * n * sum(columns for _, columns in model.layers[:-1])
+    ranges = [(hidden, ACTIVATION_BITS), (hidden, model.fraction_bits)] if hidden else []
+    return best_limb_bits([*ranges, (model.parameters, UPDATE_BITS)])
+
+
+@functools.lru_cache(maxsize=16)
+def evaluation_circuit(statement: Improvement, kind: str, curve: str = "bls12-381") -> System:
+    """Returns the circuit of a statement's shape: model, loss, number of rows.
+
+    Args:
+        statement: Its share, L_min and the rows that are registered do not enter the circuit.
+        kind: "S1", "S2" or "S3".
+        curve: "bls12-381" or "bn254".
+
+    Raises:
+        ValueError: The bit budget: a value could wrap around the field.
+    """
+    evaluation = _Evaluation(statement, kind, curve)
+    evaluation.declare()
+    evaluation.prove()
+    return evaluation.builder.finish()
