@@ -54,8 +54,6 @@ ROW_USE = "row"
 """The generators of rows: features, then targets."""
 FEATURE_BOUND = 128
 """A registered feature lies in [-128, 128): its range is one byte."""
-LOSS_BITS = 120
-"""No loss of a circuit reaches 2^120: what keeps (S - X) L0 and S L1 far below r."""
 
 
 @dataclass
@@ -162,19 +160,26 @@ class _Evaluation:
     def _compare(self) -> None:
         """Declares the public numbers of the claim and compares the losses with them."""
         builder, ranges = self.builder, self.ranges
-        high, bound = self._loss(self.new, "high"), (0, 1 << LOSS_BITS)
+        high = self._loss(self.new, "high")
         if self.kind == "S2":
-            at_most(ranges, "improvement", high, builder.input("loss-max", bounds=bound))
+            at_most(ranges, "improvement", high, builder.input("loss-max", bounds=self._up_to(high)))
             return
         low = self._loss(self.old, "low")
         share = builder.input("share", bounds=(1, SHARE_SCALE))
-        least = builder.input("base-loss-min", bounds=(1, bound[1]))
+        least = builder.input("base-loss-min", bounds=self._up_to(low))
         kept = builder.product("improvement/kept", low, constant(SHARE_SCALE) - share, segment="stage-0")
         at_most(ranges, "improvement", high * SHARE_SCALE, kept)
         at_most(ranges, "base-loss/least", least, low)
         if self.statement.base_loss_max is not None:
-            most = builder.input("base-loss-max", bounds=bound)
-            at_most(ranges, "base-loss/most", self._loss(self.old, "high"), most)
+            old = self._loss(self.old, "high")
+            at_most(ranges, "base-loss/most", old, builder.input("base-loss-max", bounds=self._up_to(old)))
+
+    def _up_to(self, loss: Linear) -> tuple[int, int]:
+        """Returns the range of a public number that is compared with a loss."""
+        bounds = self.builder.bounds(loss)
+        if bounds is None:
+            raise ValueError(f"{self.builder.name}: a loss is not integer-typed")
+        return 0, bounds[1]
 
     # -- after the challenges ----------------------------------------------------------------
 
