@@ -54,9 +54,9 @@ def test_a_sketch_commits_to_the_weighted_sum_of_the_rows() -> None:
 
 
 def test_a_sketch_of_drawn_rows_is_that_of_their_commitments() -> None:
-    drawn = np.array([3, 1])
+    drawn = (3, 1)
     secret = rows()
-    assert B.encode(secret.take(drawn).commit(B)) == B.encode(B.take(secret.commit(B), drawn))
+    assert B.encode(secret.take(drawn).commit(B)) == B.encode(B.take(secret.commit(B), np.array(drawn)))
 
 
 def test_the_encoding_has_one_form() -> None:

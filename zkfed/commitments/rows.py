@@ -11,6 +11,7 @@ sketch cannot hide in it (protocol.md sections 5 and 7).
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -89,9 +90,10 @@ class PrivateRows:
         """All columns, shape (M, d + outputs), in the order of the generators."""
         return np.concatenate([self.features, self.targets], axis=1)
 
-    def take(self, index: npt.NDArray[np.int64]) -> PrivateRows:
+    def take(self, drawn: Sequence[int]) -> PrivateRows:
         """Returns the rows at the given places, in that order."""
-        return PrivateRows(self.features[index], self.targets[index], tuple(self.blinders[i] for i in index.tolist()))
+        at = list(drawn)
+        return PrivateRows(self.features[at], self.targets[at], tuple(self.blinders[i] for i in at))
 
     def commit(self, backend: Backend) -> Points:
         """Returns C_0 .. C_(M-1).

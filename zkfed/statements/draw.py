@@ -18,9 +18,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import count as naturals
 
-import numpy as np
-import numpy.typing as npt
-
 from zkfed.encoding import DIGEST_BYTES, Writer, digest
 from zkfed.errors import PolicyError
 
@@ -53,7 +50,7 @@ def beacon_output(
     return digest("zkfed/v1/beacon", announcement, ordered, nonce_adders, nonce_holder, public)
 
 
-def draw_rows(beacon: bytes, signer: bytes, *, commitment: bytes, count: int, registered: int) -> npt.NDArray[np.int64]:
+def draw_rows(beacon: bytes, signer: bytes, *, commitment: bytes, count: int, registered: int) -> tuple[int, ...]:
     """Returns the n of M registered rows that a client's round is about, ascending.
 
     Args:
@@ -71,7 +68,7 @@ def draw_rows(beacon: bytes, signer: bytes, *, commitment: bytes, count: int, re
     return _draw("zkfed/v1/draw-own", [beacon, signer, commitment], count, registered)
 
 
-def draw_shared_rows(beacon: bytes, *, count: int, pool: int) -> npt.NDArray[np.int64]:
+def draw_shared_rows(beacon: bytes, *, count: int, pool: int) -> tuple[int, ...]:
     """Returns the n of M rows of a public pool that every client's round is about, ascending.
 
     Raises:
@@ -82,17 +79,17 @@ def draw_shared_rows(beacon: bytes, *, count: int, pool: int) -> npt.NDArray[np.
     return _draw("zkfed/v1/draw-shared", [beacon], count, pool)
 
 
-def _draw(tag: str, seed: list[bytes], count: int, total: int) -> npt.NDArray[np.int64]:
+def _draw(tag: str, seed: list[bytes], count: int, total: int) -> tuple[int, ...]:
     if len(seed[0]) != DIGEST_BYTES or count < 1:
         raise ValueError(f"a beacon has {DIGEST_BYTES} bytes, and at least one row is drawn")
     words = _words(tag, [*seed, count.to_bytes(8, "big"), total.to_bytes(8, "big")])
     moved: dict[int, int] = {}
-    drawn = np.empty(count, dtype=np.int64)
+    drawn: list[int] = []
     for k in range(count):
         at = k + _below(words, total - k)
-        drawn[k] = moved.get(at, at)
+        drawn.append(moved.get(at, at))
         moved[at] = moved.get(k, k)
-    return np.sort(drawn)
+    return tuple(sorted(drawn))
 
 
 def _words(tag: str, seed: list[bytes]) -> Iterator[int]:
