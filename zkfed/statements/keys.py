@@ -212,14 +212,8 @@ class Keys:
         """
         model, statement = self.statement.model, self.statement
         rows = benchmark if isinstance(benchmark, Benchmark) else Benchmark.of(model, *benchmark)
-        base = _fixed(model, before, "before")
-        update = _fixed(model, after, "after") - base
-        half = 1 << (UPDATE_BITS - 1)
-        if update.min() < -half or update.max() >= half:
-            raise ValueError(
-                f"a weight moved by {np.abs(update).max() / 2**model.fraction_bits:.3g}; a model with "
-                f"{model.fraction_bits} fraction bits can prove moves below {half / 2**model.fraction_bits:g}"
-            )
+        base = fixed_weights(model, before, "before")
+        update = fixed_update(model, base, fixed_weights(model, after, "after"))
         if len(rows.features) != statement.rows:
             raise ValueError(f"the benchmark has {len(rows.features)} rows, the statement says {statement.rows}")
         terms = benchmark_terms(statement, base, rows)
@@ -232,13 +226,35 @@ class Keys:
             )  # fmt: skip
         backend = self.proving.verifying.backend
         blinder = secrets.randbits(384) % backend.curve.order
-        commitment = backend.encode(self._generators.commit(update.ravel(), blinder))
+        commitment = backend.encode(self._generators.commit(update, blinder))
         instance = instance_of(self.proving.verifying, statement, terms, commitment)
         proof = self.prover.prove(instance, terms.private(update), (blinder,))
         return Claim(statement, base, rows, commitment), proof.encode(backend)
 
 
-def _fixed(model: Model, weights: npt.NDArray[Any], name: str) -> npt.NDArray[np.int64]:
+def fixed_update(
+    model: Model, base: npt.NDArray[np.int64], trained: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Returns D = W1 - W0, flat.
+
+    Raises:
+        ValueError: A coordinate does not fit 16 bits.
+    """
+    update, half = (trained - base).ravel(), 1 << (UPDATE_BITS - 1)
+    if update.min() < -half or update.max() >= half:
+        raise ValueError(
+            f"a weight moved by {np.abs(update).max() / 2**model.fraction_bits:.3g}; a model with "
+            f"{model.fraction_bits} fraction bits can prove moves below {half / 2**model.fraction_bits:g}"
+        )
+    return update
+
+
+def fixed_weights(model: Model, weights: npt.NDArray[Any], name: str) -> npt.NDArray[np.int64]:
+    """Returns weights as integers at scale 2^f.
+
+    Raises:
+        ValueError: NaN, infinity, another shape, or a weight of 2^(weight_bits - f) or more.
+    """
     values = np.asarray(weights, dtype=np.float64)
     if values.shape != model.shape:
         raise ValueError(f"{name}: weights of shape {values.shape}, expected {model.shape}")
