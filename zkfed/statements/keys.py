@@ -18,7 +18,7 @@ import numpy.typing as npt
 from zkfed.algebra.backend import use
 from zkfed.commitments.pedersen import Generators, generators
 from zkfed.encoding import Reader, Writer, digest
-from zkfed.errors import DecodeError, ProofInvalid, UnsatisfiedConstraint
+from zkfed.errors import DecodeError, PolicyError, ProofInvalid, UnsatisfiedConstraint
 from zkfed.groth16.keys import ProvingKey, VerifyingKey
 from zkfed.groth16.proof import Instance, Proof
 from zkfed.groth16.prove import Prover
@@ -40,7 +40,10 @@ def development_setup(statement: Improvement, *, curve: str = "bls12-381") -> Ke
 
     Raises:
         ValueError: The statement's sums could wrap around the field; it has too many rows.
+        PolicyError: The statement is about registered rows.
     """
+    if statement.kind != "S2":
+        raise PolicyError("registered rows need keys of two circuits: zkfed.statements.own_keys.own_data_setup")
     system = circuit_of(statement, curve)
     return Keys(statement, development_keys(system, use(curve)))
 
@@ -232,9 +235,7 @@ class Keys:
         return Claim(statement, base, rows, commitment), proof.encode(backend)
 
 
-def fixed_update(
-    model: Model, base: npt.NDArray[np.int64], trained: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def fixed_update(model: Model, base: npt.NDArray[np.int64], trained: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Returns D = W1 - W0, flat.
 
     Raises:
