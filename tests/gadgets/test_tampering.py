@@ -15,13 +15,14 @@ from circuits.freeze import STATEMENTS
 from tests.gadgets.gadget_circuits import CIRCUITS as BASIC
 from tests.gadgets.gadget_circuits import Circuit, run, secret
 from tests.gadgets.layer_circuits import LAYERS
+from tests.gadgets.weighted_circuits import WEIGHTED
 from tests.witness_runner import Run, free_wires, names_of
 from zkfed.algebra.curve import BLS12_381, BN254
 from zkfed.r1cs.builder import Builder
 from zkfed.r1cs.linear import constant
 
 R = BLS12_381.order
-CIRCUITS = BASIC | LAYERS
+CIRCUITS = BASIC | LAYERS | WEIGHTED
 COSTS = Path(__file__).parent / "costs.json"
 
 FREE = {
