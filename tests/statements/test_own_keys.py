@@ -168,11 +168,7 @@ def test_a_published_model_is_better_on_rows_that_stay_private() -> None:
     base = np.random.default_rng(4).integers(-(10**6), 10**6, (4, 1))
     claim, proof = keys.prove_published(base, base // 2, rows, record, beacon=BEACON)
     keys.verifier.verify(claim, proof, record)
-    for changed in (
-        replace(claim, published=base // 3),
-        replace(claim, base=base // 3),
-        replace(claim, beacon=bytes(32)),
-    ):
+    for change in ({"published": base // 3}, {"base": base // 3}, {"beacon": bytes(32)}):
         with pytest.raises(ProofInvalid):
             keys.verifier.verify(replace(claim, **change), proof, record)
     with pytest.raises(UnsatisfiedConstraint):
