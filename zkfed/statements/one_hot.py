@@ -1,0 +1,261 @@
+"""S4, a bounded count vector for cohort statistics: "which of K answers", or "how often each".
+
+    C_v = Com(v; rho),   v has K coordinates
+
+    one-hot         v_k in {0, 1},          total-min <= sum_k v_k <= 1
+    bounded count   0 <= v_k <= each-max,   total-min <= sum_k v_k <= total-max
+
+v_k are the wires of the linked segment "update", in the lanes and under the generators of updates
+and noises: commitments of many clients and of the noise add up and open like those of a round, to
+a histogram. The bounds are static inputs: one key serves all of them.
+
+Sensitivity. Whoever leaves or joins changes the sum by one v. Its L1 norm is at most T = total-max;
+its squared L2 norm is largest with as many coordinates at e = each-max as fit into T:
+floor(T/e) e^2 + (T mod e)^2. For a one-hot vector both are 1. Who *replaces* an answer changes the
+sum by twice the norm at most. A proof is no noise: a histogram is private only with noise of that
+scale (zkfed.dp).
+
+Not claimed: that an answer is honest, or that one person answers once; the signer in ctx and the
+enrolment say that.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zkfed.algebra.backend import Points
+from zkfed.algebra.curve import CURVES
+from zkfed.algebra.field import Ints, as_ints
+from zkfed.commitments.pedersen import generators
+from zkfed.encoding import DIGEST_BYTES, Writer, digest
+from zkfed.errors import DecodeError, KeyRefused, PolicyError, UnsatisfiedConstraint, shown
+from zkfed.fixedpoint import LANE_BITS, LANES
+from zkfed.gadgets.boolean import boolean
+from zkfed.gadgets.compare import at_most
+from zkfed.gadgets.lookup import RangeTable
+from zkfed.gadgets.strategy import choose_ranges
+from zkfed.groth16.keys import VerifyingKey
+from zkfed.groth16.proof import Instance, Proof
+from zkfed.groth16.prove import Prover
+from zkfed.groth16.verify import verify
+from zkfed.r1cs.builder import Builder, Values
+from zkfed.r1cs.linear import Linear, constant
+from zkfed.r1cs.system import LinkSpec, System
+from zkfed.statements.context import Context
+from zkfed.statements.update_bound import USE
+
+__all__ = ["CountTerms", "Place", "bounded_count_circuit", "check_counts", "one_hot_circuit", "prove_counts"]
+
+VERSION = 1
+COUNT_BITS = 15
+"""Of a coordinate: as large as an update's, so that sums of 2^14 clients and the noise fit a lane."""
+_EACH_LIMIT = (1 << COUNT_BITS) - 1
+_COORDINATES_LIMIT = 1 << 16
+
+
+def _linked(builder: Builder, count: int, each_limit: int) -> Linear:
+    segment = builder.segment("update", LinkSpec("update", USE, LANES, LANE_BITS))
+
+    def hint(values: Values) -> Ints:
+        return np.asarray(values.private["counts"], dtype=object)
+
+    return builder.witness("counts", (count,), hint, segment=segment, bounds=(0, each_limit))
+
+
+@functools.lru_cache(maxsize=32)
+def one_hot_circuit(count: int, curve: str = "bls12-381") -> System:
+    """Returns S4 for `count` bits of which one is set, or none. Cost: K + 2 rows and no challenge."""
+    builder = Builder(f"one-hot-{count}", version=VERSION, curve=CURVES[curve])
+    total_min = builder.input("total-min", bounds=(0, 1))
+    bits = _linked(builder, count, 1)
+    boolean(builder, "counts/boolean", bits)
+    total = bits.sum()
+    builder.enforce("total/at-most-one", total, total - 1, constant(0))
+    builder.enforce("total/at-least", total_min, total - 1, constant(0))
+    return builder.finish()
+
+
+@functools.lru_cache(maxsize=32)
+def bounded_count_circuit(count: int, curve: str = "bls12-381") -> System:
+    """Returns S4 for `count` coordinates of 15 bits. Cost: two range checks each, and two for the sum."""
+    builder = Builder(f"bounded-count-{count}", version=VERSION, curve=CURVES[curve])
+    limit = count * _EACH_LIMIT
+    each_max = builder.input("each-max", bounds=(0, _EACH_LIMIT))
+    total_min = builder.input("total-min", bounds=(0, limit))
+    total_max = builder.input("total-max", bounds=(0, limit))
+    counts = _linked(builder, count, _EACH_LIMIT)
+    needed = [(2 * count, COUNT_BITS), (2, limit.bit_length())]
+    ranges = choose_ranges(builder, needed, builder.segment("stage-0"))
+    ranges.in_range("counts/range", counts, COUNT_BITS)
+    builder.justify(counts, (0, _EACH_LIMIT))
+    at_most(ranges, "counts/at-most-each", counts, each_max)
+    total = counts.sum()
+    at_most(ranges, "total/at-least", total_min, total)
+    at_most(ranges, "total/at-most", total, total_max)
+    if isinstance(ranges, RangeTable):
+        ranges.commit()
+        (alpha,) = builder.challenge("alpha")
+        ranges.close(alpha)
+    return builder.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a report belongs; it enters ctx, and a report for one place is none for another.
+
+    Attributes:
+        policy: Digest of the policy.
+        announcement: Digest of the round's announcement, 32 bytes; zeros outside a round.
+        signer: The client's Ed25519 key; empty outside a round.
+        question: What is counted, such as b"age group".
+    """
+
+    policy: bytes
+    announcement: bytes = bytes(DIGEST_BYTES)
+    signer: bytes = b""
+    question: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class CountTerms:
+    """What everybody's vector satisfies; public.
+
+    Attributes:
+        coordinates: K, at most 2^16.
+        each_max: The largest v_k, below 2^15.
+        total_min: The least sum; 0 allows "no answer".
+        total_max: The largest sum.
+
+    Raises:
+        PolicyError: The bounds allow no vector, or more than the circuit holds.
+    """
+
+    coordinates: int
+    each_max: int = 1
+    total_min: int = 1
+    total_max: int = 1
+
+    def __post_init__(self) -> None:
+        k, numbers = self.coordinates, (self.coordinates, self.each_max, self.total_min, self.total_max)
+        if any(type(n) is not int for n in numbers):
+            raise PolicyError(f"count terms are whole numbers, got {', '.join(shown(n) for n in numbers)}")
+        if not 1 <= k <= _COORDINATES_LIMIT or not 1 <= self.each_max <= _EACH_LIMIT:
+            raise PolicyError(
+                f"{shown(k)} coordinates of at most {shown(self.each_max)}; 1 to {_COORDINATES_LIMIT} coordinates of "
+                f"1 to {_EACH_LIMIT} can be proven"
+            )
+        if not 0 <= self.total_min <= self.total_max <= k * self.each_max or not self.total_max:
+            raise PolicyError(
+                f"no vector has a sum between {shown(self.total_min)} and {shown(self.total_max)}: the coordinates "
+                f"add up to at most {k * self.each_max}"
+            )
+
+    @property
+    def is_one_hot(self) -> bool:
+        return self.each_max == 1 and self.total_max == 1
+
+    @property
+    def l1(self) -> int:
+        """The largest |v|_1: what one client adds to the histogram at most."""
+        return self.total_max
+
+    @property
+    def squared_l2(self) -> int:
+        """The largest |v|_2^2: the sum is convex, so it is reached with as many coordinates at e as fit."""
+        full, rest = divmod(self.total_max, self.each_max)
+        return full * self.each_max**2 + rest**2
+
+    def encode(self) -> bytes:
+        w = Writer("zkfed/v1/count-terms").u64(self.coordinates).u64(self.each_max)
+        return w.u64(self.total_min).u64(self.total_max).finish()
+
+    def circuit(self, curve: str = "bls12-381") -> System:
+        """Returns S4 for these terms; all bounds but those of one-hot are static inputs."""
+        return (one_hot_circuit if self.is_one_hot else bounded_count_circuit)(self.coordinates, curve)
+
+    def check(self, vector: Any) -> Ints:
+        """Returns the vector as integers if it satisfies the terms. The texts hold no value of it.
+
+        Raises:
+            DecodeError: NaN, a fraction, another length or no numbers.
+            UnsatisfiedConstraint: A coordinate or the sum is outside its bounds.
+        """
+        values = np.asarray(vector)
+        if values.shape != (self.coordinates,):
+            raise DecodeError(f"counts of shape {values.shape}, expected ({self.coordinates},)")
+        if values.dtype != object and values.dtype.kind not in "iub":
+            raise DecodeError(f"counts are {values.dtype.name}, expected integers")
+        flat = values.tolist()
+        if any(type(v) is not int for v in flat) and values.dtype.kind != "b":
+            raise DecodeError("counts hold something else than integers")
+        counts = as_ints(np.array([int(v) for v in flat], dtype=object))
+        for name, outside in (("range", counts < 0), ("at-most-each", counts > self.each_max)):
+            wrong = np.flatnonzero(outside)
+            if len(wrong):
+                place = int(wrong[0])
+                raise UnsatisfiedConstraint(f"coordinate {place} is outside [0, each-max]", f"counts/{name}", (place,))
+        total = int(counts.sum())
+        for name, is_outside in (("at-least", total < self.total_min), ("at-most", total > self.total_max)):
+            if is_outside:
+                raise UnsatisfiedConstraint("the sum is outside [total-min, total-max]", f"total/{name}", ())
+        return counts
+
+    def instance(self, key: VerifyingKey, place: Place, commitment: Points) -> Instance:
+        """Returns the statement of one report, as prover and verifier compute it."""
+        data = digest("zkfed/v1/counts", self.encode(), place.question)
+        encoded = key.backend.encode(commitment)
+        context = Context("S4", place.policy, place.announcement, place.signer, encoded, data)
+        static = {"total-min": self.total_min}
+        if not self.is_one_hot:
+            static |= {"each-max": self.each_max, "total-max": self.total_max}
+        return Instance(context.digest(key), static, (commitment,))
+
+    def refuse_other_key(self, key: VerifyingKey) -> None:
+        """Raises KeyRefused unless the key is for this circuit."""
+        if key.layout.circuit_digest != self.circuit(key.layout.curve.name).digest:
+            raise KeyRefused(f"the key is for {key.layout.name}, not for these counts")
+
+
+def prove_counts(prover: Prover, terms: CountTerms, vector: Any, *, place: Place, blinder: int) -> tuple[bytes, bytes]:
+    """Commits to a vector and proves that it satisfies the terms.
+
+    Args:
+        prover: Of `terms.circuit`.
+        terms: Everybody's.
+        vector: v, K integers; stays hidden.
+        place: Where the report belongs.
+        blinder: rho, uniform in [0, r) and fresh: `secrets.randbits(384) % r`. Whoever adds the
+            reports up needs it, encrypted, like an update's.
+
+    Returns:
+        C_v, encoded, and the proof.
+
+    Raises:
+        DecodeError: Not K integers.
+        UnsatisfiedConstraint: The vector does not satisfy the terms.
+        KeyRefused: The prover is for another circuit.
+    """
+    terms.refuse_other_key(prover.key.verifying)
+    counts, backend = terms.check(vector), prover.backend
+    commitment = generators(backend, USE, terms.coordinates).commit(counts, blinder)
+    instance = terms.instance(prover.key.verifying, place, commitment)
+    proof = prover.prove(instance, {"counts": counts}, (blinder,))
+    return backend.encode(commitment), proof.encode(backend)
+
+
+def check_counts(key: VerifyingKey, terms: CountTerms, place: Place, commitment: bytes, proof: bytes) -> Points:
+    """Checks one report and returns its commitment, which may then be added to the others'.
+
+    Raises:
+        DecodeError: The commitment or the proof is malformed.
+        ProofInvalid: The proof does not hold for these terms at this place.
+        KeyRefused: The key is for another circuit.
+    """
+    terms.refuse_other_key(key)
+    point = key.backend.decode("G1", commitment, 1)
+    verify(key, terms.instance(key, place, point), Proof.decode(key.backend, key.layout, proof))
+    return point
