@@ -24,7 +24,7 @@ class Context:
     """The items of ctx that differ from proof to proof.
 
     Attributes:
-        kind: "S0", "S1", "S2", "S3", "N" or "R".
+        kind: "S0", "S1", "S2", "S3", "S4", "N", "R" or "custom:<name>".
         policy: Digest of the policy, or of the statement for a proof outside a round.
         announcement: Digest of the round's first announcement; 32 zero bytes outside a round.
         signer: The client's or party's Ed25519 key; empty outside a round.
