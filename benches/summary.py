@@ -15,6 +15,17 @@ TARGETS = {
     "prove_s": 1.5, "verify_s": 0.015, "proof_bytes": 500, "constraints": 5000, "seal_s": 2.0, "check_s": 0.020,
     "opening_check_s": 0.060, "import_s": 0.3, "build_and_witness_share": 0.25,
 }  # fmt: skip
+# Issue "Every statement", section Reach: seconds, bytes, and 1.1 times the rows of design/proving.md's table.
+STATEMENT_TARGETS: dict[str, dict[str, float]] = {
+    "logistic d=30 n=100, log-loss": {"prove_s": 0.3, "constraints": 3162 * 1.1},
+    "softmax 64x10 n=200, squared": {"prove_s": 0.8, "constraints": 15544 * 1.1},
+    "softmax 64x10 n=200, cross-entropy": {"constraints": 49994 * 1.1},
+    "MLP 64-32-10 n=200, squared": {"constraints": 105796 * 1.1},
+    "MLP 784-128-10 n=100, squared": {
+        "prove_s": 12.0, "verify_s": 0.015, "peak_bytes": 2e9, "constraints": 581004 * 1.1,
+    },
+    "registration of 1,000 rows, d=64": {"prove_s": 5.0},
+}  # fmt: skip
 RATIOS = {
     "msm 4096 full, ours / bare wheel": ("test_msm_4096_zkfed[full]", "test_msm_4096_bare_wheel[full]"),
     "msm 4096 16-bit, ours / bare wheel": ("test_msm_4096_zkfed[16-bit]", "test_msm_4096_bare_wheel[16-bit]"),
@@ -22,6 +33,21 @@ RATIOS = {
         "test_msm_4096_zkfed[signed-16-bit]", "test_msm_4096_bare_wheel[signed-16-bit]",
     ),
 }  # fmt: skip
+
+
+def statements(medians: dict[str, float], info: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Returns what was measured of each statement about registered rows (benches/bench_statements.py)."""
+    out: dict[str, dict[str, float]] = {}
+    for test, median in medians.items():
+        if test.startswith("test_prove_own["):
+            name = test.removeprefix("test_prove_own[").removesuffix("]")
+            out[name] = {"prove_s": median, "verify_s": medians[f"test_verify_own[{name}]"], **info[test]}
+            out[name]["build_circuit_s"] = medians[f"test_build_own_circuit[{name}]"]
+            out[name]["proof_bytes"] = info[f"test_verify_own[{name}]"]["proof_bytes"]
+    registration = "test_register_1000_rows_of_64_features"
+    if registration in medians:
+        out["registration of 1,000 rows, d=64"] = {"prove_s": medians[registration], **info[registration]}
+    return out
 
 
 def summarise(raw: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +73,8 @@ def summarise(raw: dict[str, Any]) -> dict[str, Any]:
         "machine": {k: raw["machine_info"].get(k) for k in ("cpu", "machine", "python_version", "system")},
         "figures": figures,
         "targets": TARGETS,
+        "statements": statements(medians, info),
+        "statement_targets": STATEMENT_TARGETS,
         "ratios": {name: medians[a] / medians[b] for name, (a, b) in RATIOS.items() if a in medians and b in medians},
         "medians_s": medians,
     }
@@ -60,6 +88,10 @@ def main(source: str, target: str) -> None:
         limit = TARGETS.get(name)
         verdict = "" if limit is None else f"   target {limit:g}   {'met' if value <= limit else 'MISSED'}"
         print(f"{name:32} {value:12.4g}{verdict}")
+    for name, figures in summary["statements"].items():
+        for what, limit in STATEMENT_TARGETS.get(name, {}).items():
+            verdict = "met" if figures[what] <= limit else "MISSED"
+            print(f"{name:36} {what:12} {figures[what]:12.4g}   target {limit:g}   {verdict}")
     for name, value in summary["ratios"].items():
         print(f"{name:40} {value:.2f}")
 
