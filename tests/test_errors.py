@@ -26,6 +26,7 @@ CODES = {
     "LedgerCorrupt": "ledger-corrupt",
     "LimitExceeded": "limit-exceeded",
     "LogInconsistent": "log-inconsistent",
+    "ModelRefused": "model-refused",
     "NotAuthorised": "not-authorised",
     "PolicyError": "policy",
     "ProofInvalid": "proof-invalid",

@@ -2,7 +2,7 @@
 
 Three sizes of entry, each usable without the next:
 
-    a proof    Improvement, LinearModel, MLP, development_setup
+    a proof    Improvement, LinearModel, MLP, import_model, development_setup
     a round    RoundPolicy, LocalFederation, check_release
     a party    Device, Adder, KeyHolder, Agreement, Transcript
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zkfed.algebra.backend import backends
     from zkfed.errors import ZkfedError
+    from zkfed.importing import import_model
     from zkfed.layers.agreement import Agreement
     from zkfed.layers.bridge import check_release
     from zkfed.layers.heart import Device
@@ -58,6 +59,7 @@ _HOME = {
     "backends": "zkfed.algebra.backend",
     "check_release": "zkfed.layers.bridge",
     "development_setup": "zkfed.statements.keys",
+    "import_model": "zkfed.importing",
 }
 
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "backends",
     "check_release",
     "development_setup",
+    "import_model",
 ]
 
 

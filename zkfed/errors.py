@@ -20,6 +20,7 @@ ZkfedError
 ├── GovernanceError         a decision does not follow the rules
 ├── RollbackRefused         a rollback target is not admissible
 ├── TransportError          a message could not be moved
+├── ModelRefused            a trained model holds something that no circuit here computes
 ├── SandboxViolation        a worker process broke its limits
 ├── SandboxUnavailable      a worker process could not be started
 ├── BackendFault            the compiled backend failed inside: a bug
@@ -51,6 +52,7 @@ __all__ = [
     "LedgerCorrupt",
     "LimitExceeded",
     "LogInconsistent",
+    "ModelRefused",
     "NotAuthorised",
     "PolicyError",
     "ProofInvalid",
@@ -194,6 +196,12 @@ class TransportError(ZkfedError):
     """A message could not be moved."""
 
     code = "transport"
+
+
+class ModelRefused(ZkfedError):
+    """A trained model holds something that no circuit here computes; the text names the layer."""
+
+    code = "model-refused"
 
 
 class SandboxViolation(ZkfedError):
