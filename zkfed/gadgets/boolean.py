@@ -62,14 +62,20 @@ class Ranges(Protocol):
     Attributes:
         segment: Where witnesses of a gadget are committed that are range-checked; None
             leaves them private.
+        limb_bits: Ranges of a multiple of it cost the same for every value, an integer or not.
     """
 
     @property
     def builder(self) -> Builder: ...
     @property
     def segment(self) -> str | None: ...
+    @property
+    def limb_bits(self) -> int: ...
     def in_range(self, name: str, value: Linear, bits: int) -> None:
         """Enforces 0 <= value_i < 2^bits for each entry."""
+
+    def integer_in_range(self, name: str, value: Linear, bits: int) -> None:
+        """Enforces the same of entries that other constraints prove to be integers, at fewer rows."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,14 @@ class BitRanges:
 
     builder: Builder
     segment: str | None = None
+    limb_bits: int = 1
 
     def in_range(self, name: str, value: Linear, bits: int) -> None:
         """Enforces 0 <= value_i < 2^bits for each entry; see `in_range_by_bits`."""
         self.builder.bounds(value)
         in_range_by_bits(self.builder, name, value, bits, segment=self.segment)
+
+    def integer_in_range(self, name: str, value: Linear, bits: int) -> None:
+        """Enforces the same: bits of an integer are not cheaper."""
+        self.builder.proven_bounds(value)
+        self.in_range(name, value, bits)

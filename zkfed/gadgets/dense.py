@@ -120,6 +120,8 @@ def declare_product(builder: Builder, name: str, shape: tuple[int, int], hint: H
     """Commits Z at stage 0, in the segment "stage-0"; `hint` computes it."""
     wires = builder.witness(name, shape, hint, segment="stage-0", bounds=(-maximum, maximum))
     builder.owe(wires.wires.tobytes(), f"{name} (prove_product)")
+    # Only once `prove_product` is called; but gadgets of this stage rely on Z being integers.
+    builder.justify(wires.reshape(wires.size), (-maximum, maximum))
     return Product(wires, maximum)
 
 
@@ -173,8 +175,6 @@ def prove_product(builder: Builder, name: str, product: Product, right: Linear, 
     columns = horner(builder, f"{name}/columns", builder.operand(product.wires), challenges.tau)
     total = horner(builder, f"{name}/rows", columns, challenges.rho)
     builder.enforce(f"{name}/equal", total, challenges.rho, right)
-    flat = product.wires.reshape(product.wires.size)
-    builder.justify(flat, (-product.maximum, product.maximum))
     builder.settle(product.wires.wires.tobytes())
 
 

@@ -84,6 +84,24 @@ class RangeTable:
         if rest < b:
             self._look_up(f"{name}/top-shifted", top * (1 << (b - rest)), b * free)
 
+    def integer_in_range(self, name: str, value: Linear, bits: int) -> None:
+        """Enforces 0 <= value_i < 2^bits for entries that other constraints prove to be integers.
+
+        ceil(bits/b) lookups each: none is shifted. With k = b ceil(bits/b) - bits, 2^k value is
+        checked as a whole, 0 <= 2^k value < 2^(b ceil(bits/b)) modulo r. The bit budget has shown
+        |2^k value| < r/2, so the same holds over the integers, and so does 0 <= value < 2^bits.
+
+        It is needed that the value is an integer: value = 1/2^k modulo r passes. And to look up the
+        shifted top limb alone would not do: value = low + 2^(bits - b) e with any e below 2^b and
+        low up to 2^(b (ceil(bits/b) - 1)) would pass, which reaches beyond 2^bits.
+
+        Raises:
+            ValueError: As `in_range`; or an entry is not proven to be an integer yet.
+        """
+        scaled = value * (1 << (-bits % self.limb_bits))
+        self.builder.proven_bounds(scaled)
+        self.in_range(name, scaled, bits + -bits % self.limb_bits)
+
     def _look_up(self, name: str, value: Linear, shift: int) -> None:
         """Looks up value / 2^shift; the division is moved into the row of `close`."""
         self._names.append(name)

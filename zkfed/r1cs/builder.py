@@ -185,6 +185,17 @@ class Builder:
         self.check_budget(result)
         return result
 
+    def proven_bounds(self, linear: Linear) -> tuple[int, int]:
+        """Returns `bounds`, for a gadget that relies on an integer where it would prove a range.
+
+        Raises:
+            ValueError: A wire is no integer, or its bounds are claimed and not yet justified.
+        """
+        found = self.bounds(linear)
+        if found is None or (self._table.claim[linear.wires] >= 0).any():
+            raise ValueError(f"{self.name}: an integer is needed whose bounds are proven before")
+        return found
+
     def check_budget(self, bounds: tuple[int, int]) -> None:
         """Refuses bounds that could wrap around the field (ValueError)."""
         worst = max(abs(bounds[0]), abs(bounds[1]))

@@ -95,6 +95,10 @@ class Linear:
         """Returns the scalar sum over all entries."""
         return Linear((), np.array([0, len(self.wires)], np.int64), self.wires, self.coefficients)
 
+    def sum_rows(self) -> Linear:
+        """Returns the sums over the last axis."""
+        return Linear(self.shape[:-1], self.indptr[:: self.shape[-1]], self.wires, self.coefficients)
+
     def __add__(self, other: Any) -> Linear:
         other = constant(other) if not isinstance(other, Linear) else other
         shape = np.broadcast_shapes(self.shape, other.shape)

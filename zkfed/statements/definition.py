@@ -74,11 +74,15 @@ class _Recorder:
 
     builder: Builder
     segment: str | None = SEGMENT
+    limb_bits: int = 1
     needed: list[tuple[int, int]] = field(default_factory=list)
 
     def in_range(self, name: str, value: Linear, bits: int) -> None:
         self.builder.bounds(value)
         self.needed.append((value.size, bits))
+
+    def integer_in_range(self, name: str, value: Linear, bits: int) -> None:
+        self.in_range(name, value, bits)
 
 
 class Definition:
