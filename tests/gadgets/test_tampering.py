@@ -15,6 +15,7 @@ from circuits.freeze import STATEMENTS
 from tests.gadgets.gadget_circuits import CIRCUITS as BASIC
 from tests.gadgets.gadget_circuits import Circuit, run, secret
 from tests.gadgets.layer_circuits import LAYERS
+from tests.gadgets.loss_circuits import LOSSES
 from tests.gadgets.weighted_circuits import WEIGHTED
 from tests.witness_runner import Run, free_wires, names_of
 from zkfed.algebra.curve import BLS12_381, BN254
@@ -22,7 +23,7 @@ from zkfed.r1cs.builder import Builder
 from zkfed.r1cs.linear import constant
 
 R = BLS12_381.order
-CIRCUITS = BASIC | LAYERS | WEIGHTED
+CIRCUITS = BASIC | LAYERS | LOSSES | WEIGHTED
 COSTS = Path(__file__).parent / "costs.json"
 
 FREE = {
@@ -38,9 +39,11 @@ def default(name: str) -> Circuit:
 
 
 OPERANDS = {
-    # Operands of a gadget, not wires that it adds: (their place, the one other value, why).
+    # Operands of a gadget, not wires that it adds: (their place, the one other value or None for all, why).
     "boolean": ("segment/s", lambda v: 1 - v, "the other bit is a bit too"),
     "squared-norm": ("input/x", lambda v: R - v, "a number and its negative have one square"),
+    "cross-entropy below": ("input/z", None, "the logit of another class with the share 0 does not count"),
+    "accuracy below": ("input/z", None, "a logit that is neither the own nor the rival one does not count"),
 }
 
 
@@ -52,7 +55,7 @@ def test_no_other_value_of_any_wire_is_accepted(name: str) -> None:
     masks = {f"mask/{s.name}" for s in circuit.system.segments}
     place, other, _reason = OPERANDS.get(name, ("", int, ""))
     operands = {wire for wire in free if names_of(circuit.system, [wire]) == {place}}
-    assert all(free[wire] == {other(int(z[wire]))} for wire in operands)
+    assert other is None or all(free[wire] == {other(int(z[wire]))} for wire in operands)
     rest = {wire: values for wire, values in free.items() if wire not in operands}
     assert names_of(circuit.system, rest) == {"input/ctx"} | masks
     assert names_of(circuit.system, rest) <= set(FREE)
