@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.metrics import hinge_loss, log_loss
 from sklearn.neural_network import MLPClassifier
 
+from examples import quantise as quantise_example
 from zkfed.errors import ModelRefused
 from zkfed.fixedpoint import quantise_features
 from zkfed.importing import ImportedModel, import_model
@@ -122,6 +123,9 @@ def test_coarse_steps_cost_what_the_report_says(trained: MLPClassifier, bits: in
     assert report.accuracy is not None
     assert report.accuracy[1] == float((logits.argmax(axis=1) == Y[TEST]).mean())
     assert (report.logit_error > 0.5) == (bits == 3)
+    lost = [int((np.abs(m) <= 0.5**bits / 2).sum()) for m in imported.model.split(imported.weights)]
+    assert [layer.lost for layer in report.layers] == lost
+    assert lost[0] > 100 or bits == 15
 
 
 @pytest.mark.parametrize(
@@ -158,6 +162,7 @@ def test_other_losses_of_many_classes(loss: str) -> None:
     _, report = quantise(by_hand(LinearModel(2, 3), weights, loss), np.eye(2), y)
     expected = 0.5 if loss == "accuracy" else ((0.25 + 0.0625) + (0.75**2 + 0.25)) / 2
     assert report.loss == pytest.approx((expected, expected))
+    assert report.layers[0].lost == 0  # what is 0 does not get lost
 
 
 @settings(max_examples=40)
@@ -202,6 +207,16 @@ def test_reads_well_as_text_and_in_a_notebook(trained: MLPClassifier) -> None:
     assert report.warnings
     assert all(warning in text and warning in page for warning in report.warnings)
     assert page.count("<tr>") == page.count("</tr>") == 7
+
+
+def test_the_example_shows_what_coarse_steps_and_narrow_weights_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    quantise_example.main()
+    fine, coarse, narrow, refused = capsys.readouterr().out.split("\n\n")
+    moved = [int(re.findall(r"(\d+) rows? moved", text)[0]) for text in (fine, coarse, narrow)]
+    assert moved[0] <= 2 < min(moved[1:])
+    assert "weight_bits=16 holds all" in narrow
+    assert "weight_bits" not in fine + coarse
+    assert refused.startswith("refused  model-refused: MLPClassifier, layer 1: activation 'tanh'")
 
 
 # -- what is refused ------------------------------------------------------------------------------

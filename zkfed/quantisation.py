@@ -42,6 +42,7 @@ class LayerCost:
         weight: The largest weight in absolute value before quantisation.
         weight_bits: Bits of the largest integer weight.
         cut: Weights that were cut to the model's range.
+        lost: Weights that became 0 without being 0.
         activation: The largest |floor(z / 2^f)| / 127 of the rows; 0 in the last layer.
         activation_bits: Bits of that integer, of `ACTIVATION_BITS`.
     """
@@ -50,6 +51,7 @@ class LayerCost:
     weight: float
     weight_bits: int
     cut: int
+    lost: int
     activation: float = 0.0
     activation_bits: int = 0
 
@@ -117,12 +119,12 @@ class QuantisationReport:
         return [*rows, [self.loss_name, f"{before:.5g}", f"{after:.5g}", f"logits by {self.logit_error:.2g} at most"]]
 
     def _layers(self) -> list[list[str]]:
-        rows = [["layer", "weights", "largest", "bits", "cut", "activations to", "bits"]]
+        rows = [["layer", "weights", "largest", "bits", "cut", "lost", "activations to", "bits"]]
         for number, (layer, (m, c)) in enumerate(zip(self.layers, self.model.layers, strict=True), 1):
             is_hidden = number <= len(self.model.hidden)
             rows.append([
                 f"{number}: {m - 1}x{c}", f"{m * c:,}", f"{layer.weight:.3g}",
-                f"{layer.weight_bits}/{self.model.weight_bits}", f"{layer.cut:,}",
+                f"{layer.weight_bits}/{self.model.weight_bits}", f"{layer.cut:,}", f"{layer.lost:,}",
                 f"{layer.activation:.3g}" if is_hidden else "-",
                 f"{layer.activation_bits}/{ACTIVATION_BITS}" if is_hidden else "-",
             ])  # fmt: skip
@@ -217,14 +219,18 @@ def _classes(logits: Floats) -> Integers:
 def _layers(model: Model, values: Floats, exact: Integers, passed: Forward) -> tuple[LayerCost, ...]:
     limit, out = 1 << model.weight_bits, []
     for number, (real, ints) in enumerate(zip(model.split(values), model.split(exact), strict=True)):
-        cut = int((np.abs(np.rint(real * 2.0**model.fraction_bits)) >= limit).sum())
         q = 0
         if number < len(model.hidden):
             q = int(np.abs(passed.pre[number] >> model.fraction_bits).max())
-        largest = int(np.abs(ints).max())
-        out.append(
-            LayerCost(ints.shape, float(np.abs(real).max()), largest.bit_length(), cut, q / FEATURE_ONE, q.bit_length())
-        )
+        out.append(LayerCost(
+            shape=model.layers[number],
+            weight=float(np.abs(real).max()),
+            weight_bits=int(np.abs(ints).max()).bit_length(),
+            cut=int((np.abs(np.rint(real * 2.0**model.fraction_bits)) >= limit).sum()),
+            lost=int(((ints == 0) & (real != 0)).sum()),
+            activation=q / FEATURE_ONE,
+            activation_bits=q.bit_length(),
+        ))  # fmt: skip
     return tuple(out)
 
 
