@@ -101,6 +101,21 @@ def test_what_a_registration_needs(changes: dict[str, Any], text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("classes", "bounds", "text"),
+    [(3, (13, 40), None), (3, (14, 40), "cannot have 14 to 40 of each"), (3, (0, 14), None), (2, (20, 20), None),
+     (3, (0, 13), "40 rows of 3 classes cannot have 0 to 13 of each"), (2, (21, 40), "cannot have 21"),
+     (1, (0, 40), None), (1, (1, 40), "a regression has none"), (1, (0, 39), "a regression has none")],
+)  # fmt: skip
+def test_bounds_that_no_client_can_meet_are_refused(classes: int, bounds: tuple[int, int], text: str | None) -> None:
+    record = Registration(40, *bounds)
+    if text is None:
+        assert Improvement(LinearModel(3, classes), 10, registration=record).registration == record
+        return
+    with pytest.raises(PolicyError, match=text):
+        Improvement(LinearModel(3, classes), 10, registration=record)
+
+
+@pytest.mark.parametrize(
     ("arguments", "text"),
     [((3,), "rows is 3"), ((8, 0, 9), "class_rows_max is 9"), ((8, 5, 4), "class_rows_min is 5"),
      ((8, -1), "class_rows_min is -1"), ((8.0,), "rows is 8.0"), ((1 << 17,), "rows is 131072")],

@@ -367,7 +367,7 @@ def test_the_digest_moves_with_every_field() -> None:
         replace(STATEMENT, loss="accuracy"), replace(STATEMENT, registration=record), replace(STATEMENT, model=mlp),
         replace(STATEMENT, registration=record, base_loss_max=10**9),
         replace(STATEMENT, registration=replace(record, class_rows_min=1)),
-        replace(STATEMENT, registration=replace(record, class_rows_max=2)),
+        replace(STATEMENT, registration=replace(record, class_rows_max=record.rows - 1)),
         replace(STATEMENT, registration=replace(record, rows=record.rows + 1)),
         replace(STATEMENT, model=replace(mlp, hidden=(4,))), replace(STATEMENT, model=replace(mlp, hidden=(3, 3))),
     ]  # fmt: skip

@@ -176,6 +176,7 @@ class Improvement:
                 raise PolicyError(
                     f"{record.rows} registered rows for {self.rows} drawn ones; at least four times as many are needed"
                 )
+            self._check_class_rows(record)
         if cap is not None:
             if record is None:
                 raise PolicyError("Improvement.base_loss_max is for registered rows; a benchmark's base loss is public")
@@ -183,6 +184,13 @@ class Improvement:
                 raise PolicyError(
                     f"Improvement.base_loss_max is {shown(cap)}, expected an int in [base_loss_min, 2^{LOSS_BITS_MAX})"
                 )
+
+    def _check_class_rows(self, record: Registration) -> None:
+        classes, least, most = self.model.classes, record.class_rows_min, record.most
+        if classes == 1 and (least, most) != (0, record.rows):
+            raise PolicyError("Registration.class_rows_min and class_rows_max bound classes; a regression has none")
+        if classes > 1 and not classes * least <= record.rows <= classes * most:
+            raise PolicyError(f"{record.rows} rows of {classes} classes cannot have {least} to {most} of each")
 
     @property
     def kind(self) -> str:
