@@ -148,6 +148,7 @@ INT_LIMITS = {
     "max_clients": (POLICY.min_clients, CLIENTS_MAX),
     "attempts": (1, 8),
     "groups": (1, 64),
+    "acceptance_bits_max": (1, 1 << 16),
 }
 
 
@@ -352,8 +353,8 @@ def test_a_number_out_of_range_is_refused_from_bytes_too(number: str) -> None:
 
 OTHERS: dict[str, Any] = {
     "statement": replace(STATEMENT, rows=65), "clip_norm": 1.5, "epsilon": 0.25, "delta": 1e-7, "min_clients": 5,
-    "max_clients": 1023, "schedule": ("5%",), "attempts": 3, "groups": 4, "epsilon_max": 15.0, "server_rate": 0.5,
-    "scheme": "bfv", "curve": "bn254", "setup": "production", "adder_key": A, "holder_key": B,
+    "max_clients": 1023, "schedule": ("5%",), "attempts": 3, "groups": 4, "epsilon_max": 15.0, "acceptance_bits_max": 8,
+    "server_rate": 0.5, "scheme": "bfv", "curve": "bn254", "setup": "production", "adder_key": A, "holder_key": B,
 }  # fmt: skip
 
 

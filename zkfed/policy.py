@@ -240,6 +240,8 @@ class RoundPolicy:
         attempts: How often one round may be tried; all are reserved in the ledger.
         groups: Into how many random groups a repeated attempt is split, at most.
         server_rate: The release moves the model by server_rate times the noised mean.
+        acceptance_bits_max: How often a client may answer about its registered rows (S1): each
+            acceptance is a bit without noise, which no epsilon covers.
         scheme: "ckks" or "bfv".
         curve: "bls12-381" or "bn254".
         setup: "development" accepts keys with a single-party setup; "production" refuses.
@@ -261,6 +263,7 @@ class RoundPolicy:
     groups: int = 3
     epsilon_max: float = 16.0
     server_rate: float = 1.0
+    acceptance_bits_max: int = 16
     scheme: str = "ckks"
     curve: str = "bls12-381"
     setup: str = "development"
@@ -282,7 +285,7 @@ class RoundPolicy:
             object.__setattr__(self, name, float(value))
         for name, minimum, maximum in (
             ("min_clients", 2, CLIENTS_MAX), ("max_clients", self.min_clients, CLIENTS_MAX), ("attempts", 1, 8),
-            ("groups", 1, 64),
+            ("groups", 1, 64), ("acceptance_bits_max", 1, 1 << 16),
         ):  # fmt: skip
             value = getattr(self, name)
             if type(value) is not int or not minimum <= value <= maximum:
@@ -340,7 +343,7 @@ class RoundPolicy:
         w = Writer("zkfed/v1/policy").bytes(self.statement.encode())
         for number in (self.clip_norm, self.epsilon, self.delta, self.server_rate, self.epsilon_max):
             w.text(float(number).hex())
-        w.u64(self.min_clients).u64(self.max_clients).u64(self.attempts).u64(self.groups)
+        w.u64(self.min_clients).u64(self.max_clients).u64(self.attempts).u64(self.groups).u64(self.acceptance_bits_max)
         w.list([int(x * SHARE_SCALE).to_bytes(8, "big") for x in self.schedule])
         w.text(self.scheme).text(self.curve).text(self.setup)
         return w.bytes(self.adder_key).bytes(self.holder_key).finish()
@@ -351,14 +354,14 @@ class RoundPolicy:
         r = Reader(data, "zkfed/v1/policy", limit=1 << 16)
         statement = Improvement.decode(r.bytes(limit=4096))
         clip, epsilon, delta, rate, epsilon_max = (_number(r.text(limit=32)) for _ in range(5))
-        least, most, attempts, groups = (r.u64() for _ in range(4))
+        least, most, attempts, groups, bits = (r.u64() for _ in range(5))
         shares = r.list(SCHEDULE_MAX, exact=8)
         schedule = tuple(Fraction(int.from_bytes(x, "big"), SHARE_SCALE) for x in shares)
         scheme, curve, setup = r.text(32), r.text(32), r.text(32)
         adder, holder = r.bytes(limit=32), r.bytes(limit=32)
         r.finish()
         out = cls(
-            statement, clip, epsilon, delta, least, most, schedule, attempts, groups, epsilon_max, rate, scheme,
+            statement, clip, epsilon, delta, least, most, schedule, attempts, groups, epsilon_max, rate, bits, scheme,
             curve, setup, adder, holder,
         )  # fmt: skip
         if out.encode() != data:

@@ -240,3 +240,24 @@ def test_guarantee_carries_everything() -> None:
         "computational",
     ):
         assert part in line
+
+
+def test_acceptance_bits_stand_on_a_line_of_their_own() -> None:
+    spending = Spending(SCALE, delta=DELTA, bits_max=2)
+    spent = []
+    for _ in range(2):
+        spending.reserve(1, bits=1)
+        spending.charge_attempt()
+        spending.settle()
+        spent.append(spending.total()[0])
+    assert spending.bits == 2
+    before = (spending.rounds, spending.total())
+    with pytest.raises(BudgetExceeded, match="2 acceptance bits .* the policy allows 2"):
+        spending.reserve(1, bits=1)
+    assert (spending.bits, spending.rounds, spending.total()) == (2, *before)
+    spending.reserve(1)  # a round about a benchmark gives none
+    assert spending.bits == 2
+    plain = Spending(SCALE, delta=DELTA)
+    plain.reserve(2)
+    assert plain.bits == 0
+    assert spent[0] < spent[1]  # epsilon does not know of the bits

@@ -80,15 +80,19 @@ class Spending:
         scale: Of one party's noise; its rho is the charge of one attempt.
         delta: At which losses are stated.
         epsilon_max: The most that may ever be spent, at `delta`; None sets no limit.
+        bits_max: How many un-noised acceptance bits (S1) a client may give in an epoch; None sets no limit.
 
     Raises:
         ValueError: `epsilon_max` is not a finite number above 0.
     """
 
-    def __init__(self, scale: NoiseScale, *, delta: float, epsilon_max: float | None = None) -> None:
+    def __init__(
+        self, scale: NoiseScale, *, delta: float, epsilon_max: float | None = None, bits_max: int | None = None
+    ) -> None:
         if epsilon_max is not None and not 0 < epsilon_max < math.inf:
             raise ValueError(f"epsilon_max is {epsilon_max}, expected a finite number above 0")
         self._rho, self._delta, self._epsilon_max = Fraction(scale.rho), delta, epsilon_max
+        self._bits, self.bits_max = 0, bits_max
         self._reserved = 0
         self._begun = 0
         self._failed: set[int] = set()
@@ -101,11 +105,21 @@ class Spending:
         """Rounds that were settled."""
         return self._rounds
 
-    def reserve(self, attempts: int) -> None:
-        """Sets the loss of a round's attempts aside before the round starts.
+    @property
+    def bits(self) -> int:
+        """Acceptance bits so far: yes or no about a client's registered rows, without noise.
+
+        No epsilon covers them, so they stand on a line of their own. A round costs one, whether it
+        ends with a release or not: who sits out has answered too.
+        """
+        return self._bits
+
+    def reserve(self, attempts: int, *, bits: int = 0) -> None:
+        """Sets the loss of a round's attempts aside before the round starts, and counts its bits.
 
         Raises:
-            BudgetExceeded: The lifetime budget does not cover them all; nothing was reserved.
+            BudgetExceeded: The lifetime budget does not cover them all, or as many acceptance bits
+                as allowed were given; nothing was reserved.
             PolicyError: The round before was not settled.
             ValueError: `attempts` is no int above 0.
         """
@@ -115,7 +129,12 @@ class Spending:
             if self._reserved:
                 raise PolicyError("a round is open: settle it before the next one is reserved")
             self._require(self._spent["holder"] + attempts)
+            if bits and self.bits_max is not None and self._bits + bits > self.bits_max:
+                raise BudgetExceeded(
+                    f"{self._bits} acceptance bits about registered rows were given, the policy allows {self.bits_max}"
+                )
             self._reserved = attempts
+            self._bits += bits
 
     def charge_attempt(self, number: int | None = None) -> None:
         """Charges an attempt of the open round; call it before K decrypts.
@@ -222,6 +241,10 @@ def guarantee_line(policy: RoundPolicy, spending: Spending, scale: NoiseScale) -
         f"({view.epsilon:.4g}, {view.delta:.1g}) towards the key holder, ({seen.epsilon:.4g}, {seen.delta:.1g}) "
         f"towards everybody else (zCDP, rho {float(view.rho):.4g})"
     )
+    bits = (
+        f"not covered: {spending.bits} of {policy.acceptance_bits_max} un-noised acceptance bits about each client's "
+        f"registered rows in this epoch; acceptance on them earns nothing without a public benchmark (S2)"
+    )
     facts = [
         "user-level (one enrolled key), zero-out adjacency (membership is public)",
         "replacing an update instead of zeroing it costs twice the sensitivity",
@@ -236,5 +259,6 @@ def guarantee_line(policy: RoundPolicy, spending: Spending, scale: NoiseScale) -
         "conditional on the accepted set",
         "computational",
         "other tasks about the same people are not counted",
+        *([bits] if policy.statement.kind == "S1" else []),
     ]
     return "; ".join(facts)
