@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkfed.groth16.proof import Instance, Proof
+from zkfed.groth16.proof import Blinder, Instance, Proof
 from zkfed.groth16.prove import Prover
 from zkfed.he.encrypt import encrypt
 from zkfed.he.keys import PublicKey
@@ -28,7 +28,7 @@ from zkfed.updates.update import ModelUpdate, model_digest
 __all__ = ["CHEATS", "Cheat", "forced_proof"]
 
 
-def forced_proof(prover: Prover, instance: Instance, private: dict[str, Any], blinders: tuple[int, ...]) -> Proof:
+def forced_proof(prover: Prover, instance: Instance, private: dict[str, Any], blinders: tuple[Blinder, ...]) -> Proof:
     """Assembles a proof from a witness that does not satisfy the circuit, checking nothing."""
     order = prover.system.curve.order
     challenger, assignment, d, segments = prover._commit(
@@ -45,10 +45,10 @@ class _CheatingDevice(Device):
         """Checks nothing."""
 
     def _prove(self, current: _Round) -> bytes:
-        agreement, terms = self.agreement, current.terms
-        instance = agreement.improvement_instance(terms, current.first, self.public_key, current.point)
-        private = terms.private(current.update.integers)
-        return forced_proof(self._prover, instance, private, (current.blinder,)).encode(agreement.backend)
+        agreement = self.agreement
+        instance = agreement.improvement_instance(current.terms, current.first, self.public_key, current.point)
+        blinders = self._blinders(current)
+        return forced_proof(self._prover, instance, self._private(current), blinders).encode(agreement.backend)
 
 
 class _OtherPlaintext(Device):

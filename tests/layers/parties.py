@@ -106,6 +106,8 @@ def signed(data: bytes) -> Signed:
 class Cohort:
     """All parties of one federation, with all their keys."""
 
+    reveals: tuple[bytes, ...] = ()  # of a beacon: own_rows.py
+
     def __init__(
         self,
         policy: RoundPolicy | None = None,
@@ -216,7 +218,7 @@ class Cohort:
 
     def close(self, attempts: Sequence[Opened]) -> RoundRecord:
         """Signs the round's record, appends it to the transcript and goes on."""
-        record = RoundRecord(self.adder.commits, tuple(o.attempt for o in attempts))
+        record = RoundRecord(self.adder.commits, tuple(o.attempt for o in attempts), reveals=self.reveals)
         base = apply_releases(self.agreement.policy, self.base, list(released_sums(record)))
         closing = self.adder.close_round(record.digest, base)
         self.holder.close_round(record.digest, base)

@@ -27,12 +27,13 @@ from zkfed.updates.messages import (
     Offer,
     Receipt,
     Release,
+    Reveal,
     Seal,
 )
 from zkfed.updates.sealed import PUBLIC_BYTES_MAX, SealedUpdate
 from zkfed.updates.signing import Signed, SigningKey, kind_of, verify_signature
 
-KINDS: list[type[Message]] = [Offer, Announcement, Commit, Receipt, Seal, Aggregate, Release, Failure]
+KINDS: list[type[Message]] = [Offer, Announcement, Commit, Receipt, Reveal, Seal, Aggregate, Release, Failure]
 LIMIT = 1 << 16
 SEED = bytes(range(32))
 KEY, OTHER = SigningKey(SEED), SigningKey(SEED[::-1])

@@ -26,9 +26,12 @@ from zkfed.groth16.proof import Instance, Proof
 from zkfed.groth16.verify import verify
 from zkfed.he.params import EncryptionParams, Scheme, check_exact
 from zkfed.layers.plaintext import PlaintextLayout
+from zkfed.layers.registry import Registry
 from zkfed.policy import RoundPolicy
 from zkfed.statements.context import Context
+from zkfed.statements.draw import draw_rows
 from zkfed.statements.improvement import Benchmark, improvement_context
+from zkfed.statements.own_data import OwnTerms
 from zkfed.statements.terms import Terms, benchmark_terms, circuit_of
 from zkfed.statements.update_bound import USE, noise_circuit
 from zkfed.updates.messages import MESSAGE_BYTES_MAX, Announcement, Commit, Offer
@@ -104,13 +107,15 @@ class Agreement:
 
     Attributes:
         policy: With both signing keys pinned.
-        benchmark: The rows of statement S2.
+        benchmark: The rows of statement S2; without any for S1 (`Benchmark.none`).
         enrolled: The clients' Ed25519 keys, ascending.
-        improvement: Verifying key of S2.
+        improvement: Verifying key of the policy's statement, S2 or S1.
         noise: Verifying key of N.
+        registry: The closed registrations of S1; None for S2.
 
     Raises:
-        PolicyError: The policy's keys are not pinned, encryption could not be exact, or no noise fits.
+        PolicyError: The policy's keys are not pinned, encryption could not be exact, no noise fits, or
+            a closed registry is missing or not for this policy.
         KeyRefused: A key is for another circuit, or of an origin that the policy refuses.
     """
 
@@ -119,6 +124,7 @@ class Agreement:
     enrolled: tuple[bytes, ...]
     improvement: VerifyingKey = field(repr=False)
     noise: VerifyingKey = field(repr=False)
+    registry: Registry | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         policy = self.policy
@@ -128,7 +134,8 @@ class Agreement:
             raise PolicyError("enrolled keys are not in order or not distinct")
         if {policy.adder_key, policy.holder_key} & set(self.enrolled):
             raise PolicyError("an enrolled client has the key of the adders or of the key holder")
-        self.benchmark.check(policy.model, policy.statement.rows)
+        self.benchmark.check(policy.model, policy.statement.rows if policy.statement.kind == "S2" else 0)
+        self._check_registry()
         circuits = (
             circuit_of(policy.statement, policy.curve),
             noise_circuit(policy.model.parameters, policy.curve),
@@ -144,6 +151,17 @@ class Agreement:
                 )
         check_exact(self.encryption, sum_bound=policy.sum_bound, terms=policy.max_clients + 1)
         _ = self.noise_scale  # a policy without a noise is refused now, not in the middle of a round
+
+    def _check_registry(self) -> None:
+        registry = self.registry
+        if (registry is not None) != (self.policy.statement.kind == "S1"):
+            raise PolicyError(f"the statement {self.policy.statement.kind} and the registry do not fit together")
+        if registry is None:
+            return
+        if not registry.is_closed or registry.terms.policy != self.policy.digest:
+            raise PolicyError("the registry is open, or of another policy")
+        if any(client not in self._members for client in registry):
+            raise PolicyError("a client in the registry is not enrolled")
 
     @property
     def backend(self) -> Backend:
@@ -199,23 +217,54 @@ class Agreement:
 
     @cached_property
     def enrolment(self) -> bytes:
-        """The digest of the enrolled keys."""
-        return digest("zkfed/v1/enrolment", *self.enrolled)
+        """The digest of the enrolled keys, and for S1 of everything that they registered."""
+        keys = digest("zkfed/v1/enrolment", *self.enrolled)
+        return keys if self.registry is None else digest("zkfed/v1/enrolment-registered", keys, self.registry.root)
 
     def terms(self, base: npt.NDArray[np.int64]) -> Terms:
         """Returns the public terms of S2 for a base model."""
         return benchmark_terms(self.policy.statement, base, self.benchmark)
 
+    def own_terms(self, base: npt.NDArray[np.int64], beacon: bytes, *, client: bytes, commitment: bytes) -> OwnTerms:
+        """Returns the terms of S1 for one client: the rows that the beacon drew out of its registration.
+
+        Args:
+            base: W0.
+            beacon: b, 32 bytes; the same in all attempts of a round, and so are the rows.
+            client: Its key.
+            commitment: C_D, encoded.
+
+        Raises:
+            NotAuthorised: The client has not registered.
+            PolicyError: The policy's statement is not about registered rows.
+        """
+        statement = self.policy.statement
+        if self.registry is None or statement.registration is None:
+            raise PolicyError(f"the statement {statement.kind} draws no rows")
+        rows = draw_rows(
+            beacon, client, commitment=commitment, count=statement.rows, registered=statement.registration.rows
+        )
+        return OwnTerms.of(statement, base, self.registry.drawn(client, rows, beacon))
+
     # -- statements ----------------------------------------------------------------------
 
     def improvement_instance(
-        self, terms: Terms, announcement: Announced, client: bytes, commitment: Points
+        self, terms: Terms | OwnTerms, announcement: Announced, client: bytes, commitment: Points
     ) -> Instance:
-        """Returns the S2 statement of one client in one round.
+        """Returns the statement of one client in one round, S2 or S1.
 
         `announcement` is the round's first one: a repeated attempt needs no new proof.
         """
         policy = self.policy
+        if isinstance(terms, OwnTerms):
+            own = terms.context(
+                policy=policy.digest, announcement=announcement.digest, signer=client,
+                commitment=self.backend.encode(commitment),
+            )  # fmt: skip
+            return terms.instance(
+                own.digest(self.improvement), commitment, squared_norm_max=self.squared_norm_max,
+                millionths=policy.millionths(announcement.body.round), backend=self.backend,
+            )  # fmt: skip
         context = improvement_context(
             terms, policy=policy.digest, announcement=announcement.digest, signer=client,
             commitment=self.backend.encode(commitment),
@@ -281,6 +330,9 @@ class Agreement:
                 raise PolicyError(f"announcement of round {body.round}: its {name} is not the one expected")
         if body.attempt > self.policy.attempts:
             raise PolicyError(f"attempt {body.attempt}, the policy allows {self.policy.attempts}")
+        size = 32 if self.policy.statement.kind == "S1" and body.attempt == 1 else 0
+        if {len(body.holder_beacon), len(body.adder_beacon)} != {size}:
+            raise PolicyError(f"announcement of round {body.round}: hashes of beacon nonces where none belong, or none")
         self.check_noise(body, "holder", body.holder_commitment, body.holder_proof)
         self.check_noise(body, "adder", body.adder_commitment, body.adder_proof)
 
@@ -303,15 +355,18 @@ class Agreement:
 
         Raises:
             DecodeError, SignatureInvalid: Not a commit, or its signature does not hold.
-            NotAuthorised: The client is not enrolled.
+            NotAuthorised: The client is not enrolled, or for S1 has not registered rows.
             Replay: It belongs to another round.
         """
         signed = Signed.decode(data, "commit", limit=4096)
         if signed.signer not in self._members:
             raise NotAuthorised(f"the client {signed.signer.hex()[:16]}... is not enrolled")
+        if self.registry is not None:
+            self.registry.record(signed.signer)
         commit = Commit.decode(signed.body)
         if commit.announcement != first:
             raise Replay("the commit belongs to another round")
-        if commit.kinds != "S2":
-            raise DecodeError("the commit promises other statements than S2")
+        kind = self.policy.statement.kind
+        if commit.kinds != kind:
+            raise DecodeError(f"the commit promises other statements than {kind}")
         return signed, self.decode_commitment(commit.commitment)

@@ -18,10 +18,13 @@ from zkfed.errors import (
     ProofInvalid,
     Replay,
 )
-from zkfed.groth16.proof import Proof
+from zkfed.groth16.proof import Instance, Proof
 from zkfed.groth16.verify import verify_batch
 from zkfed.layers.agreement import Agreement, Announced, draw_groups
+from zkfed.layers.beacon import open_beacon
 from zkfed.layers.transcript import Attempt, RoundRecord, Transcript, apply_releases, outcome_of
+from zkfed.statements.own_data import OwnTerms
+from zkfed.statements.terms import Terms
 from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregate, Commit, Failure, Release, Seal
 from zkfed.updates.signing import Signed
 from zkfed.updates.update import decode_ints
@@ -33,7 +36,8 @@ def check_release(transcript: Transcript) -> None:
     """Checks a whole federation from public data: signatures, proofs, sums, models.
 
     Anybody can; no secret is needed. It catches a wrong sum, a wrong decryption, a wrong
-    list, a proof that does not hold, an unproven or doubled update. It does not show that the
+    list, a proof that does not hold, an unproven or doubled update, a proof about other rows than
+    those that the beacon drew. It does not show that the
     noise was drawn honestly, that data are real, that nobody was left out before the commit
     list was signed, or that no later round exists: a beginning of a record is a true record.
 
@@ -87,6 +91,8 @@ class _RoundCheck:
         self.agreement, self.record, self.base, self.previous = agreement, record, base, previous
         self.number = number
         self._proven: set[tuple[bytes, bytes]] = set()
+        self._terms: Terms | None = None
+        self._beacon: bytes | None = None
 
     def run(self) -> list[tuple[npt.NDArray[np.int64], int]]:
         """Returns (S, n) of each released attempt; raises as `check_release`."""
@@ -98,6 +104,7 @@ class _RoundCheck:
         ]
         self.first = announced[0]
         self._check_commits()
+        self._check_beacon()
         self._check_schedule(announced)
         out, seen = [], set[bytes]()
         for attempt, head in zip(self.record.attempts, announced, strict=True):
@@ -128,6 +135,37 @@ class _RoundCheck:
             raise Replay(f"round {self.number}: a client committed twice")
         if len({Commit.decode(s.body).commitment for s in self.commits.values()}) != len(self.commits):
             raise Replay(f"round {self.number}: two clients committed to the same C_D")
+
+    def _check_beacon(self) -> None:
+        """Checks that the rows were drawn once, over exactly the commits of the record.
+
+        A round whose beacon was not opened is a true record, of a round in which nothing was summed.
+        """
+        policy = self.agreement.policy
+        if policy.statement.kind == "S2":
+            if self.record.reveals:
+                raise DecodeError(f"round {self.number}: a beacon was opened, and its statement draws no rows")
+            self._terms = self.agreement.terms(self.base)
+            return
+        if self.number > policy.acceptance_bits_max:
+            raise PolicyError(f"round {self.number}: the policy asks about registered rows in fewer rounds")
+        if not any(a.aggregation for a in self.record.attempts):
+            return
+        beacon = open_beacon(policy, self.first, self.record.reveals)
+        if beacon.commits != tuple(self.commits):
+            raise IntegrityError(f"round {self.number}: the beacon was opened over another commit list")
+        self._beacon = beacon.value
+
+    def _instance(self, commit: Signed) -> Instance:
+        """Returns what the client of a commit has to prove; of S1 on rows that are drawn here again."""
+        agreement, commitment = self.agreement, Commit.decode(commit.body).commitment
+        terms: Terms | OwnTerms | None = self._terms
+        if self._beacon is not None:
+            terms = agreement.own_terms(self.base, self._beacon, client=commit.signer, commitment=commitment)
+        if terms is None:
+            raise PolicyError(f"round {self.number}: a sum without a beacon")
+        point = agreement.decode_commitment(commitment)
+        return agreement.improvement_instance(terms, self.first, commit.signer, point)
 
     def _check_schedule(self, announced: list[Announced]) -> None:
         """Checks rounds, attempts and that repeated attempts have the groups that K's nonce drew."""
@@ -172,7 +210,7 @@ class _RoundCheck:
             raise PolicyError(f"round {self.number}: {len(body.members)} clients in a sum")
         if len(attempt.seals) != len(body.members):
             raise DecodeError(f"round {self.number}: {len(attempt.seals)} seals for {len(body.members)} members")
-        terms, ciphertexts = agreement.terms(self.base), set[bytes]()
+        ciphertexts = set[bytes]()
         clients, instances, proofs = [], [], []
         for member, data in zip(body.members, attempt.seals, strict=True):
             seal_signed = Signed.decode(data, "seal", limit=1 << 16)
@@ -189,8 +227,7 @@ class _RoundCheck:
                 continue  # a repeated attempt carries the same proofs
             self._proven.add((member, seal.proof))
             clients.append(commit.signer.hex()[:16])
-            point = agreement.decode_commitment(Commit.decode(commit.body).commitment)
-            instances.append(agreement.improvement_instance(terms, self.first, commit.signer, point))
+            instances.append(self._instance(commit))
             proofs.append(Proof.decode(agreement.backend, agreement.improvement.layout, seal.proof))
         if len(ciphertexts) != len(body.members):
             raise Replay(f"round {self.number}: two clients sent the same ciphertext")

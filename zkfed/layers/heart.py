@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,21 +11,49 @@ import numpy as np
 import numpy.typing as npt
 
 from zkfed.algebra.backend import Points
+from zkfed.commitments.rows import PrivateRows, row_weights
 from zkfed.encoding import digest
-from zkfed.errors import IntegrityError, PolicyError, Replay
+from zkfed.errors import BudgetExceeded, IntegrityError, NotAuthorised, PolicyError, Replay
 from zkfed.fixedpoint import quantise_update
+from zkfed.groth16.proof import Blinder
 from zkfed.groth16.prove import Prover
 from zkfed.he.encrypt import encrypt
 from zkfed.he.keys import PublicKey
 from zkfed.he.sealing import SealingPublicKey, seal
 from zkfed.layers.agreement import Agreement, Announced
-from zkfed.statements.terms import Terms
+from zkfed.layers.beacon import open_beacon
+from zkfed.layers.registry import registration_terms
+from zkfed.policy import RoundPolicy
+from zkfed.statements.own_data import OwnTerms
+from zkfed.statements.registration import register
+from zkfed.statements.terms import Terms, check_norm
 from zkfed.updates.messages import Commit, Receipt, Seal
 from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.signing import Signed, SigningKey
 from zkfed.updates.update import ModelUpdate, model_digest
 
-__all__ = ["Device"]
+__all__ = ["Device", "register_rows"]
+
+
+def register_rows(policy: RoundPolicy, key: SigningKey, prover: Prover, rows: PrivateRows) -> bytes:
+    """Commits to a client's own rows and proves that they are valid, before the first round.
+
+    Args:
+        policy: With both parties' keys pinned; its statement is S1.
+        key: The client's signing key.
+        prover: Of the registration's circuit.
+        rows: M rows with fresh blinders (`RegistrationTerms.quantise`); the device keeps them.
+
+    Returns:
+        The signed record, for the adders.
+
+    Raises:
+        PolicyError: The policy asks for no registration, or for another number or shape of rows.
+        UnsatisfiedConstraint: Targets of no class, or too few or too many rows of one.
+        KeyRefused: The prover is for another circuit.
+    """
+    record = register(prover, registration_terms(policy), rows=rows, signer=key.public)
+    return key.sign("registration", record.encode()).encode()
 
 
 @dataclass
@@ -32,11 +61,13 @@ class _Round:
     """What a device keeps of one round; secret."""
 
     first: Announced
-    terms: Terms
+    base: npt.NDArray[np.int64]
+    terms: Terms | OwnTerms | None  # of S1: None until the beacon has drawn the rows
     update: ModelUpdate = field(repr=False)
     blinder: int = field(repr=False)
     point: Points = field(repr=False)
     commit: Signed = field(repr=False)
+    rows: PrivateRows | None = field(default=None, repr=False)
     proof: bytes = field(default=b"", repr=False)
     sealed: dict[int, tuple[bytes, bytes]] = field(default_factory=dict, repr=False)
 
@@ -44,21 +75,35 @@ class _Round:
 class Device:
     """One enrolled client.
 
-    A round is `commit` once and `seal` once for each attempt that the announcement allows.
-    C_D and the proof stay the same in all attempts; the ciphertext is fresh.
+    A round is `commit` once and `seal` once for each attempt that the announcement allows; for S1
+    `accept_beacon` stands between them. C_D, the drawn rows and the proof stay the same in all
+    attempts; the ciphertext is fresh.
 
     Args:
         agreement: The public facts.
         key: The device's signing key; must be enrolled.
-        prover: Of statement S2, under the agreement's verifying key.
+        prover: Of the policy's statement, under the agreement's verifying key.
+        rows: What this device registered, for S1; None for S2.
+
+    Raises:
+        PolicyError: The key is not enrolled, the prover is for another key, or rows are missing.
+        NotAuthorised: The registry does not hold a record of this device.
     """
 
-    def __init__(self, agreement: Agreement, key: SigningKey, prover: Prover) -> None:
+    def __init__(
+        self, agreement: Agreement, key: SigningKey, prover: Prover, *, rows: PrivateRows | None = None
+    ) -> None:
         if key.public not in agreement.enrolled:
             raise PolicyError("this device's key is not enrolled")
         if prover.key.verifying.digest != agreement.improvement.digest:
             raise PolicyError("the prover's key is not the one of the agreement")
+        if agreement.registry is not None:
+            agreement.registry.record(key.public)
+            if rows is None:
+                raise PolicyError("this policy is about registered rows: Device(..., rows=...)")
+            agreement.registry.terms.check_shape(rows)
         self.agreement, self._key, self._prover = agreement, key, prover
+        self._rows, self._answers = rows, 0
         self._round: _Round | None = None
 
     def __repr__(self) -> str:
@@ -109,7 +154,9 @@ class Device:
                 announcement is not the one that this device expects.
             IntegrityError: The update is for another base model.
             Replay: This device has committed to another update of this round, or to a later one.
-            UnsatisfiedConstraint: The update does not satisfy the statement.
+            UnsatisfiedConstraint: The update does not satisfy the statement; of S1 only its norm is
+                known now, the rest when the rows are drawn (`accept_beacon`).
+            BudgetExceeded: This device has answered as often about its own rows as the policy allows.
         """
         agreement = self.agreement
         announced = agreement.open_announcement(announcement, base=base, previous=previous)
@@ -123,13 +170,19 @@ class Device:
             if announced.digest == before.first.digest and np.array_equal(update.integers, before.update.integers):
                 return before.commit.encode()
             raise Replay(f"this device has committed to an update of round {before.first.body.round} already")
-        terms = agreement.terms(base)
+        kind = agreement.policy.statement.kind
+        terms = agreement.terms(base) if kind == "S2" else None
+        if terms is None and self._answers >= agreement.policy.acceptance_bits_max:
+            raise BudgetExceeded(
+                f"this device has answered {self._answers} times about its registered rows, as often as the policy "
+                f"allows: each answer is a bit without noise"
+            )
         self._check(terms, update, announced.body.round)
         blinder = secrets.randbits(384) % agreement.order
         point = agreement.generators.commit(update.integers, blinder)
-        body = Commit(announced.digest, agreement.backend.encode(point), "S2")
+        body = Commit(announced.digest, agreement.backend.encode(point), kind)
         signed = self._key.sign("commit", body.encode())
-        self._round = _Round(announced, terms, update, blinder, point, signed)
+        self._round = _Round(announced, np.asarray(base, dtype=np.int64), terms, update, blinder, point, signed)
         return signed.encode()
 
     def accept_receipt(self, receipt: bytes) -> None:
@@ -145,6 +198,38 @@ class Device:
         if Receipt.decode(signed.body).commit != self._current().commit.digest:
             raise IntegrityError("the receipt is for another commit")
 
+    def accept_beacon(self, reveals: Sequence[bytes]) -> None:
+        """Takes the beacon's openings and checks the update on the rows that they draw (S1).
+
+        Args:
+            reveals: The adders' and then the key holder's.
+
+        Raises:
+            PolicyError: The statement draws no rows, or this device has not committed.
+            NotAuthorised: A party has not opened its nonce, or this device's commit is not in the list.
+            SignatureInvalid, DecodeError, Replay, CommitmentMismatch: See `open_beacon`.
+            UnsatisfiedConstraint: The update does not improve the drawn rows by the round's share:
+                the device sits out. Others learn that much of its rows, and no more.
+        """
+        agreement, current = self.agreement, self._current()
+        beacon = open_beacon(agreement.policy, current.first, reveals)
+        if current.commit.digest not in beacon.commits:
+            raise NotAuthorised("the beacon was opened over a list without this device's commit")
+        if self._rows is None:
+            raise PolicyError("this policy's statement draws no rows")
+        terms = agreement.own_terms(
+            current.base, beacon.value, client=self.public_key, commitment=agreement.backend.encode(current.point)
+        )
+        if isinstance(current.terms, OwnTerms) and current.terms.drawn.beacon != beacon.value:
+            raise Replay("the beacon of this round was opened before, over another commit list")
+        if current.terms is None:
+            self._answers += 1
+        current.terms, current.rows = terms, self._rows.take(terms.drawn.indices)
+        terms.check(
+            self._private(current), squared_norm_max=agreement.squared_norm_max,
+            millionths=agreement.policy.millionths(current.first.body.round),
+        )  # fmt: skip
+
     def seal(self, announcement: bytes, encryption_key: bytes) -> bytes:
         """Proves (once a round), encrypts and signs the committed update for one attempt.
 
@@ -157,13 +242,14 @@ class Device:
 
         Raises:
             Replay: The announcement is of another round.
-            PolicyError: The key is not the announced one, or this device is not a member.
+            PolicyError: The key is not the announced one, this device is not a member, or the beacon
+                has not drawn its rows.
             DecodeError, CiphertextRefused: The key is malformed.
         """
         agreement, current = self.agreement, self._current()
         announced = agreement.open_announcement(
             announcement,
-            base=np.asarray(current.terms.base, dtype=np.int64),
+            base=current.base,
             previous=current.first.body.previous,
         )
         body = announced.body
@@ -204,17 +290,42 @@ class Device:
         return message
 
     def _prove(self, current: _Round) -> bytes:
-        agreement, terms = self.agreement, current.terms
-        instance = agreement.improvement_instance(terms, current.first, self.public_key, current.point)
-        private = terms.private(current.update.integers)
-        return self._prover.prove(instance, private, (current.blinder,)).encode(agreement.backend)
+        agreement = self.agreement
+        if current.terms is None:
+            raise PolicyError("the round's beacon is not open: no rows are drawn yet")
+        instance = agreement.improvement_instance(current.terms, current.first, self.public_key, current.point)
+        proof = self._prover.prove(instance, self._private(current), self._blinders(current))
+        return proof.encode(agreement.backend)
+
+    def _private(self, current: _Round) -> dict[str, Any]:
+        """Returns what the statement's circuit reads: update and, for S1, the drawn rows."""
+        terms, rows = current.terms, current.rows
+        if isinstance(terms, OwnTerms) and rows is not None:
+            return terms.private(current.update.integers, rows.features, rows.targets)
+        if terms is None or isinstance(terms, OwnTerms):
+            raise PolicyError("the round's beacon is not open: no rows are drawn yet")
+        return terms.private(current.update.integers)
+
+    def _blinders(self, current: _Round) -> tuple[Blinder, ...]:
+        """Returns the openings of C_D and, for S1, of the sketch of the drawn rows."""
+        rows, order = current.rows, self.agreement.order
+        if rows is None:
+            return (current.blinder,)
+
+        def of_sketch(challenges: dict[str, int]) -> int:
+            return rows.blinder(row_weights(challenges["rho"], len(rows), order), order)
+
+        return current.blinder, of_sketch
 
     def _encrypt(self, key: PublicKey, current: _Round) -> bytes:
         return encrypt(key, self.agreement.plaintext.pack(current.update.integers, current.blinder)).to_bytes()
 
-    def _check(self, terms: Terms, update: ModelUpdate, round_number: int) -> None:
-        """Says early, and by name, what proving would refuse."""
+    def _check(self, terms: Terms | None, update: ModelUpdate, round_number: int) -> None:
+        """Says early, and by name, what proving would refuse; of S1 that is the norm alone."""
         policy = self.agreement.policy
+        if terms is None:
+            check_norm(update.integers, self.agreement.squared_norm_max)
+            return
         maximum = terms.loss_change_max(policy.millionths(round_number), policy.statement.base_loss_min)
         terms.check_update(update.integers, squared_norm_max=self.agreement.squared_norm_max, loss_change_max=maximum)
 

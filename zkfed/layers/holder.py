@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from zkfed.groth16.prove import Prover
 from zkfed.he.encrypt import Ciphertext
 from zkfed.he.keys import SecretKey
 from zkfed.layers.agreement import Agreement, Announced, draw_groups
+from zkfed.layers.beacon import ADDER, HOLDER, nonce_hash, open_reveal
 from zkfed.layers.noise import NoiseVector, prove_noise
 from zkfed.updates.messages import (
     MESSAGE_BYTES_MAX,
@@ -41,6 +42,7 @@ from zkfed.updates.messages import (
     Failure,
     Offer,
     Release,
+    Reveal,
 )
 from zkfed.updates.signing import Signed, SigningKey
 from zkfed.updates.update import encode_ints
@@ -84,13 +86,19 @@ class KeyHolder:
         self.base, self.previous = base, bytes(32)
         self._journal = journal
         self._opened: set[bytes] = _read_journal(journal)
-        self._round, self._first = 1, bytes(32)
-        self._groups: dict[int, list[tuple[bytes, ...]]] = {1: [()]}
-        self._offered: set[tuple[int, int]] = set()
+        self._round = 1
         self._attempts: dict[bytes, _Attempt] = {}
+        self._start_round()
 
     def __repr__(self) -> str:
         return f"KeyHolder({self._key.public.hex()[:16]}..., secrets hidden)"
+
+    def _start_round(self) -> None:
+        self._first: Announced | None = None
+        self._groups: dict[int, list[tuple[bytes, ...]]] = {1: [()]}
+        self._offered: set[tuple[int, int]] = set()
+        self._nonce = secrets.token_bytes(32)
+        self._list: tuple[bytes, ...] | None = None
 
     def offer(self, round_number: int, attempt: int, group: int = 0) -> tuple[bytes, bytes]:
         """Makes the key and noise of one attempt.
@@ -119,19 +127,13 @@ class KeyHolder:
         secret = SecretKey.generate(agreement.encryption)
         noise = NoiseVector.draw(agreement)
         public = secret.public
-        commitment = agreement.backend.encode(noise.point)
+        draws_rows = agreement.policy.statement.kind == "S1" and attempt == 1
         draft = Offer(
-            agreement.policy.digest,
-            round_number,
-            attempt,
-            group,
-            self.previous,
-            public.digest,
-            commitment,
-            b"",
-        )
+            agreement.policy.digest, round_number, attempt, group, self.previous, public.digest,
+            agreement.backend.encode(noise.point), b"", nonce_hash(HOLDER, self._nonce) if draws_rows else b"",
+        )  # fmt: skip
         proof = prove_noise(agreement, self._noise_prover, draft, role="holder", noise=noise)
-        offer = Offer(draft.policy, round_number, attempt, group, self.previous, public.digest, commitment, proof)
+        offer = replace(draft, noise_proof=proof)
         sent = (self._key.sign("offer", offer.encode()).encode(), public.to_bytes())
         self._attempts[public.digest] = _Attempt(offer, secret, noise, sent)
         self._offered.add((attempt, group))
@@ -158,17 +160,61 @@ class KeyHolder:
         if attempt is None or attempt.announced is not None:
             raise PolicyError("the announcement does not answer an open offer")
         offer = attempt.offer
-        same = (body.round, body.attempt, body.group, body.holder_commitment, body.holder_proof)
-        if same != (offer.round, offer.attempt, offer.group, offer.commitment, offer.noise_proof):
+        same = (body.round, body.attempt, body.group, body.holder_commitment, body.holder_proof, body.holder_beacon)
+        if same != (offer.round, offer.attempt, offer.group, offer.commitment, offer.noise_proof, offer.beacon):
             raise PolicyError("the announcement does not repeat the offer")
-        if body.members != self._groups[body.attempt][body.group] or body.first != self._first:
+        first = self._first.digest if self._first is not None and body.attempt > 1 else bytes(32)
+        if body.members != self._groups[body.attempt][body.group] or body.first != first:
             raise PolicyError("the announcement's members or first attempt are not the ones of this round")
         self.agreement.check_body(body, base=self.base, previous=self.previous)
         announced = Announced(body, signed, self._key.sign("announcement-holder", signed.body))
         attempt.announced = announced
         if body.attempt == 1:
-            self._first = announced.digest
+            self._first = announced
         return announced.encode()
+
+    def reveal(self, adder_reveal: bytes, commits: tuple[bytes, ...]) -> bytes:
+        """Opens this party's beacon nonce, once a round, over the commit list that the adders signed.
+
+        Nobody can add a commit afterwards: this party opens no sum of a client outside the list.
+
+        Args:
+            adder_reveal: The adders' opening of their own nonce.
+            commits: The signed commits of that list, in its order.
+
+        Returns:
+            A signed `Reveal`.
+
+        Raises:
+            PolicyError: No round is announced, its statement draws no rows, or there are too many clients.
+            NotAuthorised, SignatureInvalid, DecodeError, CommitmentMismatch: The adders' opening or a
+                commit is not what it must be.
+            Replay: The nonce was opened over another list, a message is of another round, or a client
+                or C_D stands in the list twice.
+        """
+        policy, first = self.agreement.policy, self._first
+        if first is None or not first.body.holder_beacon:
+            raise PolicyError("no round that draws rows is announced")
+        body = open_reveal(policy, first, adder_reveal, role=ADDER)
+        opened = self._open_commits(commits, first.digest, body.commits)
+        if len(opened) > policy.max_clients:
+            raise PolicyError(f"{len(opened)} clients, the policy allows {policy.max_clients}")
+        if self._list is not None and self._list != body.commits:
+            raise Replay("this round's beacon was opened over another commit list")
+        self._list = body.commits
+        reveal = Reveal(first.digest, body.commits, self._nonce)
+        return self._key.sign("reveal", reveal.encode()).encode()
+
+    def _open_commits(self, commits: tuple[bytes, ...], first: bytes, listed: tuple[bytes, ...]) -> list[Signed]:
+        """Reads the commits of a list that the adders signed."""
+        opened = [self.agreement.open_commit(c, first)[0] for c in commits]
+        if [c.digest for c in opened] != list(listed):
+            raise DecodeError("the commits are not the list that the adders signed")
+        if len({c.signer for c in opened}) != len(opened):
+            raise Replay("a client stands in the list twice")
+        if len({Commit.decode(c.body).commitment for c in opened}) != len(opened):
+            raise Replay("two clients committed to the same C_D")
+        return opened
 
     def _allow_groups(self, attempt: int, nonce: bytes, members: tuple[bytes, ...]) -> None:
         policy = self.agreement.policy
@@ -220,13 +266,7 @@ class KeyHolder:
         body = Aggregate.decode(signed.body)
         if body.ciphertext != digest("zkfed/v1/ciphertext", ciphertext):
             raise IntegrityError("the ciphertext is not the one that the adders signed")
-        opened = [self.agreement.open_commit(c, first)[0] for c in commits]
-        if [c.digest for c in opened] != list(body.members):
-            raise DecodeError("the commits are not the list that the adders signed")
-        if len({c.signer for c in opened}) != len(opened):
-            raise Replay("a client stands in the list twice")
-        if len({Commit.decode(c.body).commitment for c in opened}) != len(opened):
-            raise Replay("two clients committed to the same C_D")
+        opened = self._open_commits(commits, first, body.members)
         if not policy.min_clients <= len(opened) <= policy.max_clients:
             raise PolicyError(f"{len(opened)} clients, the policy allows {policy.min_clients} to {policy.max_clients}")
         for attempt in self._attempts.values():
@@ -240,6 +280,8 @@ class KeyHolder:
             raise Replay("the commits belong to another round")
         if announced.body.members and not set(body.members) <= set(announced.body.members):
             raise NotAuthorised("a client is no member of this attempt")
+        if policy.statement.kind == "S1" and not set(body.members) <= set(self._list or ()):
+            raise NotAuthorised("a client is not in the commit list over which the beacon was opened")
         return body, attempt, announced
 
     def _decrypt(self, attempt: _Attempt, ciphertext: bytes) -> tuple[npt.NDArray[np.int64], int]:
@@ -288,8 +330,8 @@ class KeyHolder:
         for attempt in self._attempts.values():
             attempt.secret.erase()
         self._attempts.clear()
-        self._round, self._first = self._round + 1, bytes(32)
-        self._groups, self._offered = {1: [()]}, set()
+        self._round += 1
+        self._start_round()
         self.base, self.previous = np.asarray(base, dtype=np.int64), record
 
 

@@ -7,6 +7,7 @@ ciphertexts, proof; only then its state changes.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,9 +25,11 @@ from zkfed.he.encrypt import Ciphertext, encrypt
 from zkfed.he.keys import PublicKey
 from zkfed.he.sealing import SealingKey, open_sealed
 from zkfed.layers.agreement import Agreement, Announced
+from zkfed.layers.beacon import ADDER, Beacon, nonce_hash, open_beacon
 from zkfed.layers.noise import NoiseVector, prove_noise
+from zkfed.statements.own_data import OwnTerms
 from zkfed.statements.terms import Terms
-from zkfed.updates.messages import Aggregate, Announcement, Commit, Offer, Receipt, Seal
+from zkfed.updates.messages import Aggregate, Announcement, Commit, Offer, Receipt, Reveal, Seal
 from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.signing import Signed, SigningKey
 from zkfed.updates.update import Verdict, model_digest
@@ -51,7 +54,8 @@ def _answers(announcement: Announcement, offer: Offer) -> bool:
     a = announcement
     same = (a.policy, a.round, a.attempt, a.group, a.previous, a.encryption_key, a.holder_commitment, a.holder_proof)
     o = offer
-    return same == (o.policy, o.round, o.attempt, o.group, o.previous, o.encryption_key, o.commitment, o.noise_proof)
+    asked = (o.policy, o.round, o.attempt, o.group, o.previous, o.encryption_key, o.commitment, o.noise_proof)
+    return (*same, a.holder_beacon) == (*asked, o.beacon)
 
 
 class Adder:
@@ -86,6 +90,8 @@ class Adder:
         self._attempts: dict[bytes, _Attempt] = {}
         self._pending: dict[bytes, tuple[Announcement, NoiseVector, PublicKey]] = {}
         self._announced: dict[tuple[int, int], frozenset[bytes]] = {}
+        self._nonce, self._reveal = secrets.token_bytes(32), b""
+        self._beacon: Beacon | None = None
 
     # -- 0. announce -----------------------------------------------------------------------
 
@@ -130,7 +136,9 @@ class Adder:
             sealing_key=self._sealing.public.to_bytes(), holder_commitment=body.commitment,
             holder_proof=body.noise_proof, adder_commitment=agreement.backend.encode(noise.point),
             adder_proof=prove_noise(agreement, self._noise_prover, body, role="adder", noise=noise),
-            improvement_key=agreement.improvement.digest, noise_key=agreement.noise.digest, deadline_s=deadline_s,
+            improvement_key=agreement.improvement.digest, noise_key=agreement.noise.digest,
+            holder_beacon=body.beacon, adder_beacon=nonce_hash(ADDER, self._nonce) if body.beacon else b"",
+            deadline_s=deadline_s,
         )  # fmt: skip
         announcement.check()
         encoded = announcement.encode()
@@ -167,7 +175,7 @@ class Adder:
             raise PolicyError("this adder did not announce that attempt")
         if value.body.attempt == 1:
             self._first = value
-            self._terms = self.agreement.terms(self.base)
+            self._terms = self.agreement.terms(self.base) if self._kind == "S2" else None
         self._attempts[value.digest] = _Attempt(value, pending[2], pending[1])
         del self._pending[value.by_adder.body]
 
@@ -180,13 +188,15 @@ class Adder:
             DecodeError, SignatureInvalid, NotAuthorised: See `Agreement.open_commit`.
             Replay: The client has committed to something else in this round, or somebody
                 else has committed to the same C_D.
-            PolicyError: No round is open, or its deadline has passed.
+            PolicyError: No round is open, its deadline has passed, or its beacon is open.
         """
         if self._first is None:
             raise PolicyError("no round is announced")
         signed, point = self.agreement.open_commit(data, self._first.digest)
         if now_s > self._first.body.deadline_s:
             raise PolicyError("the round's deadline for commits has passed")
+        if self._reveal and signed.digest not in self._commits:
+            raise PolicyError("the round's beacon is open: whoever commits now may know its rows")
         commitment = Commit.decode(signed.body).commitment
         for other, _ in self._commits.values():
             if other.signer == signed.signer and other.digest != signed.digest:
@@ -202,6 +212,34 @@ class Adder:
     def commits(self) -> tuple[bytes, ...]:
         """All commits of the round, encoded, in ascending order of their digests."""
         return tuple(self._commits[d][0].encode() for d in sorted(self._commits))
+
+    # -- 2. beacon -------------------------------------------------------------------------
+
+    def reveal(self) -> bytes:
+        """Fixes the commit list and opens this party's beacon nonce over it.
+
+        No commit is taken any more. The key holder answers with its own opening.
+
+        Raises:
+            PolicyError: No round is announced, or its statement draws no rows.
+        """
+        if self._first is None or not self._first.body.adder_beacon:
+            raise PolicyError("no round that draws rows is announced")
+        if not self._reveal:
+            body = Reveal(self._first.digest, tuple(sorted(self._commits)), self._nonce)
+            self._reveal = self._key.sign("reveal", body.encode()).encode()
+        return self._reveal
+
+    def accept_beacon(self, holder_reveal: bytes) -> None:
+        """Takes the key holder's opening; from now on every client's rows are known.
+
+        Raises:
+            PolicyError: This party has not opened its own nonce.
+            NotAuthorised, SignatureInvalid, DecodeError, Replay, CommitmentMismatch: See `open_beacon`.
+        """
+        if self._first is None or not self._reveal:
+            raise PolicyError("the adders open the beacon first")
+        self._beacon = open_beacon(self.agreement.policy, self._first, (self._reveal, holder_reveal))
 
     # -- 3. seal and 4. add ------------------------------------------------------------------
 
@@ -225,7 +263,7 @@ class Adder:
         agreement = self.agreement
         sealed = Seal.decode(signed.body)
         attempt = self._attempts.get(sealed.announcement)
-        if attempt is None or attempt.closed or self._terms is None or self._first is None:
+        if attempt is None or attempt.closed or self._first is None:
             raise Replay("the update is for an attempt that is not open")
         entry = self._commits.get(sealed.commit)
         if entry is None or entry[0].signer != signed.signer:
@@ -243,18 +281,31 @@ class Adder:
             raise Replay("another client has sent the same ciphertext")
         ciphertext = self._open_outer(sealed, attempt, outer)
         proof = Proof.decode(agreement.backend, agreement.improvement.layout, sealed.proof)
-        instance = agreement.improvement_instance(self._terms, self._first, signed.signer, entry[1])
+        instance = agreement.improvement_instance(self._terms_of(entry[0]), self._first, signed.signer, entry[1])
         verify(agreement.improvement, instance, proof)
         # Everything holds: only now the state changes.
         self._nullifiers[nullifier] = sealed.commit
         attempt.seals[sealed.commit] = signed
         attempt.ciphertexts[sealed.commit] = ciphertext
 
+    @property
+    def _kind(self) -> str:
+        return self.agreement.policy.statement.kind
+
+    def _terms_of(self, commit: Signed) -> Terms | OwnTerms:
+        """Returns what a client has to prove: on the benchmark, or on the rows drawn for its commit."""
+        if self._terms is not None:
+            return self._terms
+        if self._beacon is None:
+            raise PolicyError("the round's beacon is not open: no rows are drawn yet")
+        commitment = Commit.decode(commit.body).commitment
+        return self.agreement.own_terms(self.base, self._beacon.value, client=commit.signer, commitment=commitment)
+
     def _nullifier(self, client: bytes) -> bytes:
         if self._first is None:
             raise PolicyError("no round is announced")
         number = self._first.body.round.to_bytes(8, "big")
-        return digest("zkfed/v1/nullifier", self.agreement.policy.digest, number, b"S2", client)
+        return digest("zkfed/v1/nullifier", self.agreement.policy.digest, number, self._kind.encode(), client)
 
     def _open_outer(self, sealed: Seal, attempt: _Attempt, outer: bytes) -> Ciphertext:
         plain = open_sealed(self._sealing, outer, info=attempt.announced.digest, aad=sealed.commit)

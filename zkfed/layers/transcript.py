@@ -20,6 +20,7 @@ from zkfed.encoding import Reader, Writer, digest
 from zkfed.errors import DecodeError, IntegrityError, LimitExceeded, StoreFault
 from zkfed.groth16.keys import VerifyingKey
 from zkfed.layers.agreement import Agreement
+from zkfed.layers.registry import Registry
 from zkfed.policy import RoundPolicy
 from zkfed.statements.improvement import Benchmark
 from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregate, Release
@@ -78,29 +79,35 @@ class Attempt:
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """One round: all commits, all attempts, and the adders' signature over both."""
+    """One round: all commits, all attempts, the openings of its beacon, and the adders' signature over them.
+
+    Attributes:
+        reveals: The adders' and the key holder's opening; fewer if one of them stopped the round
+            (`beacon.fault_of_beacon` says which), none where no rows are drawn.
+    """
 
     commits: tuple[bytes, ...]
     attempts: tuple[Attempt, ...]
     closing: bytes = b""
+    reveals: tuple[bytes, ...] = ()
 
     @property
     def digest(self) -> bytes:
         """Names the round's transcript; stands in the next announcement."""
         attempts = [digest("zkfed/v1/attempt-digest", a.encode()) for a in self.attempts]
         commits = [digest("zkfed/v1/commit-digest", c) for c in self.commits]
-        body = Writer("zkfed/v1/round").list(commits).list(attempts).finish()
+        body = Writer("zkfed/v1/round").list(commits).list(attempts).list(self.reveals).finish()
         return digest("zkfed/v1/round-digest", body)
 
     def encode(self) -> bytes:
         w = Writer("zkfed/v1/round-record").list(self.commits).list([a.encode() for a in self.attempts])
-        return w.bytes(self.closing).finish()
+        return w.bytes(self.closing).list(self.reveals).finish()
 
     @classmethod
     def decode(cls, data: bytes) -> RoundRecord:
         r = Reader(data, "zkfed/v1/round-record", 1 << 30)
         commits, attempts = tuple(r.list(1 << 14)), tuple(Attempt.decode(a) for a in r.list(1 << 10))
-        out = cls(commits, attempts, r.bytes())
+        out = cls(commits, attempts, r.bytes(), tuple(r.list(2)))
         r.finish()
         return out
 
@@ -121,7 +128,7 @@ class Transcript:
 
     def _head(self) -> dict[str, bytes]:
         a, model = self.agreement, self.agreement.policy.model
-        shape = Writer("zkfed/v1/benchmark").u64(a.policy.statement.rows)
+        shape = Writer("zkfed/v1/benchmark").u64(len(a.benchmark.features))
         shape.bytes(encode_ints(a.benchmark.features.ravel())).bytes(encode_ints(a.benchmark.targets.ravel()))
         return {
             "policy": a.policy.encode(),
@@ -130,7 +137,10 @@ class Transcript:
             "improvement-key": a.improvement.encode(),
             "noise-key": a.noise.encode(),
             "base": Writer("zkfed/v1/base").bytes(encode_ints(self.base.reshape(model.parameters))).finish(),
-        }
+        } | ({} if a.registry is None else {
+            "registration-key": a.registry.key.encode(),
+            "registrations": Writer("zkfed/v1/registrations").list(a.registry.records).finish(),
+        })  # fmt: skip
 
     def save(self, folder: Path) -> None:
         """Writes the transcript: objects named by their SHA-256, and an index.
@@ -163,6 +173,7 @@ class Transcript:
             IntegrityError: A file's content does not match its name.
             DecodeError: Something is not canonical.
             PolicyError, KeyRefused: The parts do not fit together.
+            SignatureInvalid, NotAuthorised, Replay, ProofInvalid: A registration does not hold.
         """
         r = Reader(_read(folder / "index", 1 << 26), "zkfed/v1/transcript")
         names = r.list(ROUNDS_MAX, exact=32)
@@ -176,20 +187,21 @@ class Transcript:
                 raise IntegrityError(f"transcript: the object {name.hex()[:16]}... has another content")
             objects.append(data)
         policy = RoundPolicy.decode(objects[0])
-        model = policy.model
-        if model.parameters > parameters_max or model.inputs**2 > 64 * parameters_max:
-            raise LimitExceeded(
-                f"transcript: a model of {model.inputs} x {model.outputs} weights; raise parameters_max "
-                f"({parameters_max}) if you know the policy and have about 7 KB of memory for each weight"
-            )
+        _check_size(policy, parameters_max)
+        head = 6 if policy.statement.registration is None else 8
+        if len(names) < head:
+            raise DecodeError(f"transcript: {len(names)} objects, at least {head} are expected")
+        enrolled = _decode_enrolled(objects[2])
+        registry = None if head == 6 else _decode_registry(policy, enrolled, objects[6], objects[7])
         agreement = Agreement(
-            policy, _decode_benchmark(policy, objects[1]), _decode_enrolled(objects[2]),
-            VerifyingKey.decode(objects[3]), VerifyingKey.decode(objects[4]),
+            policy, _decode_benchmark(policy, objects[1]), enrolled,
+            VerifyingKey.decode(objects[3]), VerifyingKey.decode(objects[4]), registry,
         )  # fmt: skip
+        model = policy.model
         base = Reader(objects[5], "zkfed/v1/base")
         weights = decode_ints(base.bytes(exact=8 * model.parameters)).reshape(model.shape)
         base.finish()
-        return cls(agreement, weights, [RoundRecord.decode(data) for data in objects[6:]])
+        return cls(agreement, weights, [RoundRecord.decode(data) for data in objects[head:]])
 
     def models(self) -> Iterator[npt.NDArray[np.int64]]:
         """Yields the base model of round 1 and the model after each round, unchecked."""
@@ -232,6 +244,29 @@ def _decode_benchmark(policy: RoundPolicy, data: bytes) -> Benchmark:
     targets = decode_ints(r.bytes(exact=8 * rows * model.outputs)).reshape(rows, model.outputs)
     r.finish()
     return Benchmark(features, targets)
+
+
+def _check_size(policy: RoundPolicy, parameters_max: int) -> None:
+    """Refuses a policy whose circuits, which checking a key builds, would not fit into memory."""
+    model, registration = policy.model, policy.statement.registration
+    is_large = model.parameters > parameters_max or model.inputs**2 > 64 * parameters_max
+    if registration is not None:
+        is_large |= registration.rows * (model.features + model.outputs) > 8 * parameters_max
+    if is_large:
+        raise LimitExceeded(
+            f"transcript: a model of {model.parameters} weights; raise parameters_max ({parameters_max}) if you "
+            f"know the policy and have about 7 KB of memory for each weight"
+        )
+
+
+def _decode_registry(policy: RoundPolicy, enrolled: tuple[bytes, ...], key: bytes, records: bytes) -> Registry:
+    r = Reader(records, "zkfed/v1/registrations")
+    signed = r.list(1 << 20)
+    r.finish()
+    registry = Registry.of(policy, enrolled, VerifyingKey.decode(key), signed)
+    if list(registry.records) != signed:
+        raise DecodeError("transcript: registrations are not in order or not distinct")
+    return registry
 
 
 def _decode_enrolled(data: bytes) -> tuple[bytes, ...]:

@@ -27,10 +27,13 @@ class Shard:
     Attributes:
         features: Floats in [-1, 1], shape (rows, d).
         labels: Class numbers, or floats in [-1, 1] for regression.
+        registered: For S1, the rows that are registered and not trained on; None registers the
+            rows above.
     """
 
     features: npt.NDArray[Any] = field(repr=False)
     labels: npt.NDArray[Any] = field(repr=False)
+    registered: Shard | None = field(default=None, repr=False)
 
 
 def proximal_least_squares(
@@ -83,6 +86,10 @@ class Client:
     def accept_receipt(self, receipt: bytes) -> None:
         """Checks the adders' receipt: evidence if this update is missing from the sum later."""
         self.device.accept_receipt(receipt)
+
+    def accept_beacon(self, reveals: tuple[bytes, ...]) -> None:
+        """Takes the opened beacon (S1); raises UnsatisfiedConstraint to sit out."""
+        self.device.accept_beacon(reveals)
 
     def seal(self, announcement: bytes, encryption_key: bytes) -> bytes:
         """Proves and encrypts for one attempt."""

@@ -16,7 +16,7 @@ ROWS_PER_DEVICE = 40
 
 
 def synthetic_cohort(
-    model: Model, devices: int, rows: int
+    model: Model, devices: int, rows: int, *, registered: int = 0
 ) -> tuple[list[Shard], tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
     """Returns shards and a benchmark of rows that a fixed linear teacher labelled.
 
@@ -27,6 +27,7 @@ def synthetic_cohort(
         model: The model family.
         devices: How many shards, of 40 rows each.
         rows: Of the benchmark.
+        registered: Rows beside its own that each device may register; 0 gives none.
     """
     # Simulation data only: keys, masks and noise never come from this generator.
     generator = np.random.default_rng(20240601)
@@ -40,4 +41,7 @@ def synthetic_cohort(
         labels = logits.argmax(axis=1) if model.classes > 2 else (logits[:, 0] > 0).astype(np.int64)
         return x, labels
 
-    return [Shard(*draw(ROWS_PER_DEVICE)) for _ in range(devices)], draw(rows)
+    def own() -> Shard:
+        return Shard(*draw(ROWS_PER_DEVICE), Shard(*draw(registered)) if registered else None)
+
+    return [own() for _ in range(devices)], draw(rows)

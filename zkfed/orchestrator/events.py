@@ -47,7 +47,7 @@ class Progress(Event):
     """A stage moves on.
 
     Attributes:
-        stage: "setup", "commit", "seal", "check", "add", "open" or "audit".
+        stage: "setup", "commit", "beacon", "seal", "check", "add", "open" or "audit".
         done: Of `total`.
         attempt: Counted from 1.
         group: Of a repeated attempt, counted from 0.

@@ -6,22 +6,19 @@ They all run in this process here: whoever reads its memory reads everything.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from zkfed.dp.accounting import Spending, guarantee_line, predicted_noise_signal
-from zkfed.errors import LimitExceeded, PolicyError, TransportError, ZkfedError
-from zkfed.groth16.prove import Prover
-from zkfed.layers.agreement import Agreement, Announced, draw_groups
-from zkfed.layers.heart import Device
-from zkfed.layers.holder import KeyHolder
-from zkfed.layers.polis import Adder
+from zkfed.errors import LimitExceeded, PolicyError, ZkfedError
+from zkfed.layers.agreement import Announced, draw_groups
+from zkfed.layers.beacon import fault_of_beacon
 from zkfed.layers.transcript import Attempt, RoundRecord, Transcript, apply_releases, released_sums
 from zkfed.orchestrator.client import Client, Shard
 from zkfed.orchestrator.cohort import synthetic_cohort
@@ -36,13 +33,12 @@ from zkfed.orchestrator.events import (
 )
 from zkfed.orchestrator.notes import RoundNotes, fault_of, signer_of
 from zkfed.orchestrator.options import Options, make_keys
+from zkfed.orchestrator.parties import Parties, send
 from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport
 from zkfed.statements.improvement import Benchmark
-from zkfed.statements.terms import circuit_of
-from zkfed.statements.update_bound import noise_circuit
 from zkfed.updates.messages import Aggregate, Failure
-from zkfed.updates.signing import Signed, SigningKey, kind_of
+from zkfed.updates.signing import Signed, kind_of
 from zkfed.updates.update import Verdict
 
 __all__ = ["Federation", "Options", "make_keys"]
@@ -57,11 +53,13 @@ class Federation:
         policy: Without pinned keys; this makes fresh ones and pins them.
         devices: How many, with synthetic rows from one linear teacher; or one `Shard` each.
         transport: Moves the messages.
-        benchmark: (X, y) of statement S2; required with shards, synthetic otherwise.
+        benchmark: (X, y) of statement S2; required with shards, synthetic otherwise. None for S1,
+            whose rows are the clients' own: `Shard.registered`, or the shard itself.
         options: See `Options`.
 
     Raises:
-        PolicyError: Fewer devices than the policy's min_clients, or no benchmark.
+        PolicyError: Fewer devices than the policy's min_clients have come (for S1: have registered
+            rows), no benchmark for S2, or one for S1.
     """
 
     def __init__(
@@ -74,41 +72,32 @@ class Federation:
         options: Options | None = None,
     ) -> None:
         options = options or Options()
-        model = policy.model
+        model, registration = policy.model, policy.statement.registration
         if isinstance(devices, int):
-            shards, rows = synthetic_cohort(model, devices, policy.statement.rows)
-            benchmark = benchmark or rows
+            registered = 0 if registration is None else registration.rows
+            shards, rows = synthetic_cohort(model, devices, policy.statement.rows, registered=registered)
+            benchmark = benchmark or (rows if registration is None else None)
         else:
             shards = list(devices)
-        if benchmark is None:
-            raise PolicyError("shards need a benchmark: LocalFederation(policy, shards, benchmark=(X, y))")
+        if (benchmark is None) == (registration is None):
+            raise PolicyError(
+                "shards need a benchmark for S2: LocalFederation(policy, shards, benchmark=(X, y)); S1 has none"
+            )
         if len(shards) < policy.min_clients:
             raise PolicyError(f"{len(shards)} devices, the policy needs {policy.min_clients}")
         self.transport = transport
-        improvement, noise = options.keys or make_keys(policy)
-        provers = (
-            Prover(improvement, circuit_of(policy.statement, policy.curve)),
-            Prover(noise, noise_circuit(model.parameters, policy.curve)),
-        )
-        signing = [SigningKey.generate() for _ in shards]
-        adder_key, holder_key = SigningKey.generate(), SigningKey.generate()
-        self.agreement = Agreement(
-            policy.pinned(adder_key=adder_key.public, holder_key=holder_key.public),
-            Benchmark.of(model, *benchmark),
-            tuple(sorted(k.public for k in signing)),
-            improvement.verifying,
-            noise.verifying,
-        )
+        public = Benchmark.none(model) if benchmark is None else Benchmark.of(model, *benchmark)
+        parties = Parties.of(policy, shards, public, transport=transport, options=options)
+        self.agreement, self.clients, self.registrations = parties.agreement, parties.clients, parties.registrations
+        self._adder, self._holder, self.setup_seconds = parties.adder, parties.holder, parties.seconds
         self.base = np.zeros(model.shape, dtype=np.int64)
-        self._adder = Adder(self.agreement, adder_key, provers[1], base=self.base)
-        self._holder = KeyHolder(self.agreement, holder_key, provers[1], base=self.base)
-        build = options.make_client or (lambda index, device, shard: Client(device, shard))
-        self.clients = [
-            build(i, Device(self.agreement, key, provers[0]), shard)
-            for i, (key, shard) in enumerate(zip(signing, shards, strict=True))
-        ]
         self.transcript = Transcript(self.agreement, self.base)
-        self.spending = Spending(self.agreement.noise_scale, delta=policy.delta, epsilon_max=policy.epsilon_max)
+        self.spending = Spending(
+            self.agreement.noise_scale,
+            delta=policy.delta,
+            epsilon_max=policy.epsilon_max,
+            bits_max=policy.acceptance_bits_max,
+        )
         self.sealed_bytes = 0
         self._workers = options.workers
 
@@ -141,12 +130,14 @@ class Federation:
 
     def _run_round(self, number: int) -> Iterator[Event]:
         policy, state, is_done = self.agreement.policy, RoundNotes(number), False
-        self.spending.reserve(policy.attempts)
+        self.spending.reserve(policy.attempts, bits=1 if policy.statement.kind == "S1" else 0)
         try:
             ratio = self._ratio(len(self.clients))
             yield RoundStarted(number, policy.millionths(number) / 1e6, ratio, len(self.clients))
             announced = self._announce(state, attempt=1, group=0, members=())
             yield from self._collect_commits(state, announced)
+            if policy.statement.kind == "S1":
+                yield from self._open_beacon(state, announced)
             yield from self._run_attempts(state, announced)
             is_done = True
         finally:
@@ -157,7 +148,7 @@ class Federation:
 
     def _run_attempts(self, state: RoundNotes, announced: Announced) -> Iterator[Event]:
         policy = self.agreement.policy
-        groups: list[tuple[bytes, ...]] = [self._commit_digests(state)]
+        groups: list[tuple[bytes, ...]] = [] if state.fault else [self._commit_digests(state)]
         for attempt in range(1, policy.attempts + 1):
             failed: list[tuple[bytes, bytes]] = []
             state.tries = attempt
@@ -187,12 +178,7 @@ class Federation:
         return f"{path}/{name}"
 
     def _send(self, channel: str, message: bytes) -> bytes:
-        """Moves one message through the transport and returns what arrived under its address."""
-        address = self.transport.publish(channel, message)
-        for arrived in self.transport.fetch(channel):
-            if hashlib.sha256(arrived).hexdigest() == address:
-                return arrived
-        raise TransportError(f"a message published to {channel} did not arrive")
+        return send(self.transport, channel, message)
 
     def _timed(self, state: RoundNotes, stage: str, start: float) -> None:
         state.seconds[stage] = state.seconds.get(stage, 0.0) + time.perf_counter() - start
@@ -247,6 +233,31 @@ class Federation:
                 state.refused.append(verdict)
                 yield Refused(state.number, verdict)
         self._timed(state, "commit", start)
+
+    def _open_beacon(self, state: RoundNotes, announced: Announced) -> Iterator[Event]:
+        """Has G and then K open their nonces, and every device look at the rows that they draw."""
+        start, channel = time.perf_counter(), self._channel(state, "reveals")
+        try:
+            state.reveals = (self._send(channel, self._adder.reveal()),)
+            answer = self._holder.reveal(state.reveals[0], self._adder.commits)
+            state.reveals = (*state.reveals, self._send(channel, answer))
+            self._adder.accept_beacon(state.reveals[1])
+        except ZkfedError as error:
+            state.fault = fault_of_beacon(self.agreement.policy, announced, state.reveals) or str(error)
+            state.reason = state.fault
+            return
+
+        def look(client: Client) -> bytes:
+            client.accept_beacon(state.reveals)
+            return b""
+
+        by_client = {self.clients[index]: name for name, (index, _) in state.commits.items()}
+        for done, (client, _, fault) in enumerate(self._ask(list(by_client), look, channel), 1):
+            if fault is not None:
+                state.sat_out.add(by_client[client])
+                yield self._refuse(state, client, *fault)
+            yield Progress(state.number, "beacon", done, len(by_client))
+        self._timed(state, "beacon", start)
 
     def _ask(
         self, clients: Sequence[Client], call: Callable[[Client], bytes], channel: str
@@ -327,7 +338,7 @@ class Federation:
         start = time.perf_counter()
         body, channel = announced.body, self._channel(state, "sealed", announced)
         announcement, key = state.messages[announced.digest]
-        clients = [self.clients[state.commits[m][0]] for m in members if m in state.commits]
+        clients = [self.clients[state.commits[m][0]] for m in members if m in state.commits.keys() - state.sat_out]
 
         def seal(client: Client) -> bytes:
             return client.seal(announcement, key)
@@ -355,12 +366,12 @@ class Federation:
         self.spending.settle()
         if state.first is None:
             return 0
-        record = RoundRecord(self._adder.commits, state.all_attempts())
+        record = RoundRecord(self._adder.commits, state.all_attempts(), reveals=state.reveals)
         sums = list(released_sums(record))
         base = apply_releases(self.agreement.policy, self.base, sums)
         closing = self._adder.close_round(record.digest, base)
         self._holder.close_round(record.digest, base)
-        self.transcript.rounds.append(RoundRecord(record.commits, record.attempts, closing))
+        self.transcript.rounds.append(replace(record, closing=closing))
         self.base = base
         return len(sums)
 

@@ -20,6 +20,9 @@ class RoundNotes:
     Attributes:
         messages: (announcement, encryption key) by the announcement's digest, in order.
         attempts: Those that came to an end.
+        reveals: The openings of the beacon (S1), as they came.
+        sat_out: Commits whose devices found that they have nothing to prove on the drawn rows.
+        fault: Who kept the round from having a beacon, and how; "" if nobody did.
         reason: Why no sum was released, for people.
     """
 
@@ -30,6 +33,9 @@ class RoundNotes:
     released: list[int] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     commits: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+    reveals: tuple[bytes, ...] = ()
+    sat_out: set[bytes] = field(default_factory=set)
+    fault: str = ""
     tries: int = 0
     reason: str = "no sum was released"
     messages: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)

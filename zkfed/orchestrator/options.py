@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from zkfed.errors import PolicyError
 from zkfed.groth16.keys import ProvingKey
 from zkfed.groth16.setup import development_keys
 from zkfed.layers.heart import Device
+from zkfed.layers.registry import registration_terms
 from zkfed.orchestrator.client import Client, Shard
 from zkfed.policy import RoundPolicy
 from zkfed.statements.terms import circuit_of
 from zkfed.statements.update_bound import noise_circuit
 
+if TYPE_CHECKING:
+    from zkfed.orchestrator.parties import Registrant
+
 __all__ = ["Options", "make_keys"]
+
+
+def _honest(index: int, registrant: Registrant) -> Registrant:
+    return registrant
 
 
 @dataclass(frozen=True)
@@ -23,24 +32,27 @@ class Options:
 
     Attributes:
         make_client: Builds the participant with a number; None makes honest ones.
-        keys: Proving keys of S2 and N; None makes development keys.
+        make_registrant: Replaces the client with a number in the registration epoch (S1).
+        keys: Proving keys of the statement, of N and, for S1, of the registration; None makes
+            development keys.
         workers: Threads for devices; the compiled backends release the interpreter's lock.
     """
 
     make_client: Callable[[int, Device, Shard], Client] | None = None
-    keys: tuple[ProvingKey, ProvingKey] | None = None
+    make_registrant: Callable[[int, Registrant], Registrant] = _honest
+    keys: tuple[ProvingKey, ...] | None = None
     workers: int = 2
 
 
-def make_keys(policy: RoundPolicy) -> tuple[ProvingKey, ProvingKey]:
-    """Returns development keys of S2 and N for a policy.
+def make_keys(policy: RoundPolicy) -> tuple[ProvingKey, ...]:
+    """Returns development keys for a policy: of its statement, of N and, for S1, of the registration.
 
     Raises:
         PolicyError: The policy is for production.
     """
     if policy.setup == "production":
         raise PolicyError("a production policy needs keys from a ceremony; pass keys=(improvement, noise)")
-    return (
-        development_keys(circuit_of(policy.statement, policy.curve)),
-        development_keys(noise_circuit(policy.model.parameters, policy.curve)),
-    )
+    circuits = [circuit_of(policy.statement, policy.curve), noise_circuit(policy.model.parameters, policy.curve)]
+    if policy.statement.kind == "S1":
+        circuits.append(registration_terms(policy).circuit(policy.curve))
+    return tuple(development_keys(circuit) for circuit in circuits)

@@ -75,6 +75,11 @@ class Benchmark:
             raise ValueError(f"{len(targets)} labels for {len(x)} rows")
         return cls(x, targets)
 
+    @classmethod
+    def none(cls, model: Model) -> Benchmark:
+        """Returns a benchmark of no rows, for a federation whose statement is about own rows."""
+        return cls(np.zeros((0, model.inputs), np.int64), np.zeros((0, model.outputs), np.int64))
+
     @property
     def digest(self) -> bytes:
         """SHA-256 of the integers; stands in ctx."""

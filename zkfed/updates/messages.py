@@ -4,6 +4,7 @@ Offer         K           encryption key of one attempt, C_K and its proof of N
 Announcement  G, then K   everything that an attempt is about
 Commit        client      C_D, before anything is revealed
 Receipt       G           answers a commit
+Reveal        G, then K   the beacon's nonces, once the commit list is fixed (S1)
 Seal          client      proof and ciphertext digest, for one attempt
 Aggregate   G           the list I and the digest of the summed ciphertext
 Release       K           S and R, after the opening equation held
@@ -18,7 +19,7 @@ from typing import ClassVar, Self
 from zkfed.encoding import Reader, Writer
 from zkfed.errors import DecodeError
 
-__all__ = ["Aggregate", "Announcement", "Commit", "Failure", "Offer", "Receipt", "Release", "Seal"]
+__all__ = ["Aggregate", "Announcement", "Commit", "Failure", "Offer", "Receipt", "Release", "Reveal", "Seal"]
 
 MESSAGE_BYTES_MAX = 1 << 26
 ATTEMPTS_MAX = 8
@@ -80,7 +81,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Offer(Message):
-    """K's part of an announcement."""
+    """K's part of an announcement. `beacon` is the hash of its nonce, in attempt 1 of a round that draws rows."""
 
     policy: bytes
     round: int
@@ -90,10 +91,12 @@ class Offer(Message):
     encryption_key: bytes
     commitment: bytes
     noise_proof: bytes
+    beacon: bytes
     tag: ClassVar[str] = "zkfed/v1/offer"
     fields: ClassVar[tuple[tuple[str, str], ...]] = (
         ("policy", "digest"), ("round", "number"), ("attempt", "number"), ("group", "number"),
         ("previous", "digest"), ("encryption_key", "digest"), ("commitment", "bytes"), ("noise_proof", "bytes"),
+        ("beacon", "bytes"),
     )  # fmt: skip
 
 
@@ -112,6 +115,8 @@ class Announcement(Message):
         sealing_key: The adders' HPKE key, 32 bytes.
         holder_commitment: C_K, and `holder_proof` its proof of N; likewise C_G.
         improvement_key: Digest of the verifying key of S2; `noise_key` that of N.
+        holder_beacon: Hash of K's beacon nonce, and `adder_beacon` that of G's; both empty in a
+            repeated attempt, for a round draws rows once, and where no statement draws rows.
         deadline_s: Seconds since the epoch after which commits are refused.
     """
 
@@ -133,6 +138,8 @@ class Announcement(Message):
     adder_proof: bytes
     improvement_key: bytes
     noise_key: bytes
+    holder_beacon: bytes
+    adder_beacon: bytes
     deadline_s: int
     tag: ClassVar[str] = "zkfed/v1/announcement"
     fields: ClassVar[tuple[tuple[str, str], ...]] = (
@@ -140,7 +147,8 @@ class Announcement(Message):
         ("first", "digest"), ("previous", "digest"), ("base", "digest"), ("benchmark", "digest"),
         ("enrolment", "digest"), ("members", "digests"), ("encryption_key", "digest"), ("sealing_key", "digest"),
         ("holder_commitment", "bytes"), ("holder_proof", "bytes"), ("adder_commitment", "bytes"),
-        ("adder_proof", "bytes"), ("improvement_key", "digest"), ("noise_key", "digest"), ("deadline_s", "number"),
+        ("adder_proof", "bytes"), ("improvement_key", "digest"), ("noise_key", "digest"),
+        ("holder_beacon", "bytes"), ("adder_beacon", "bytes"), ("deadline_s", "number"),
     )  # fmt: skip
 
     def check(self) -> None:
@@ -172,6 +180,29 @@ class Receipt(Message):
     commit: bytes
     tag: ClassVar[str] = "zkfed/v1/receipt"
     fields: ClassVar[tuple[tuple[str, str], ...]] = (("commit", "digest"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Reveal(Message):
+    """One party opens its beacon nonce over the round's commit list, which is fixed by then.
+
+    Attributes:
+        announcement: Digest of attempt 1's announcement.
+        commits: Digests of all commits of the round, ascending.
+        nonce: 32 bytes, whose hash stands in the announcement.
+    """
+
+    announcement: bytes
+    commits: tuple[bytes, ...]
+    nonce: bytes
+    tag: ClassVar[str] = "zkfed/v1/reveal"
+    fields: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("announcement", "digest"), ("commits", "digests"), ("nonce", "digest"),
+    )  # fmt: skip
+
+    def check(self) -> None:
+        if list(self.commits) != sorted(set(self.commits)):
+            raise DecodeError("reveal: commits are not in order or not distinct")
 
 
 @dataclass(frozen=True, slots=True)
