@@ -18,10 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuits.vectors import bound_vectors, improvement_vectors
+from circuits.keys import Honest, bounded, counted, improved, key_differences, keys_document
+from circuits.vectors import bound_vectors, bounded_count_vectors, improvement_vectors, one_hot_vectors
+from zkfed.algebra.backend import Backend
 from zkfed.policy import FEATURE_LIMIT, NOISE_BITS, UPDATE_BITS, LinearModel
 from zkfed.r1cs.system import System
 from zkfed.statements.improvement import _Bounds, improvement_circuit
+from zkfed.statements.one_hot import COUNT_BITS, bounded_count_circuit, one_hot_circuit
 from zkfed.statements.update_bound import noise_circuit, squared_norm_max, update_circuit
 
 FOLDER = Path(__file__).parent
@@ -44,6 +47,7 @@ class Frozen:
         shapes: The named shapes whose digests are frozen.
         vectors: Accept and reject vectors, for a small shape.
         budget: (quantity, worst case, bits) of one shape.
+        prove: From the vectors to an honest proof of their shape.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Frozen:
     shapes: tuple[str, ...]
     vectors: Callable[[], dict[str, Any]]
     budget: Callable[[], Budget]
+    prove: Callable[[dict[str, Any]], Callable[[Backend], Honest]]
 
     @property
     def folder(self) -> Path:
@@ -104,12 +109,49 @@ def _bound_budget(bits: int) -> Callable[[], Budget]:
     return budget
 
 
+def _one_hot(shape: str, curve: str) -> System:
+    return one_hot_circuit(int(shape.removeprefix("n=")), curve)
+
+
+def _bounded_count(shape: str, curve: str) -> System:
+    return bounded_count_circuit(int(shape.removeprefix("n=")), curve)
+
+
+def _count_budget(bits: int) -> Callable[[], Budget]:
+    def budget() -> Budget:
+        each = (1 << bits) - 1
+        total = (64 * each).bit_length()
+        bounds = [("each-max - v_k", f"2^{bits} - 1", bits), ("total-min, total-max", f"n (2^{bits} - 1)", total)]
+        return [
+            ("v_k", f"2^{bits} - 1", bits),
+            ("sum v_k", f"n (2^{bits} - 1)", total),
+            *(bounds if bits > 1 else [("sum (sum - 1)", "n (n - 1)", (64 * 63).bit_length())]),
+        ]
+
+    return budget
+
+
+def _first(prove: Callable[[dict[str, Any]], Callable[[Backend], Honest]]) -> Any:
+    return lambda document: prove(document["vectors"][0])
+
+
 PARAMETERS = ("P=650", "P=170", "P=31", "P=12")
 STATEMENTS = (
-    Frozen("improvement", _improvement, tuple(MODELS), improvement_vectors, _improvement_budget),
-    Frozen("update-bound", _update, PARAMETERS, lambda: bound_vectors(UPDATE_BITS), _bound_budget(UPDATE_BITS)),
-    Frozen("noise-bound", _noise, PARAMETERS, lambda: bound_vectors(NOISE_BITS + 1), _bound_budget(NOISE_BITS + 1)),
-)
+    Frozen("improvement", _improvement, tuple(MODELS), improvement_vectors, _improvement_budget, improved),
+    Frozen(
+        "update-bound", _update, PARAMETERS, lambda: bound_vectors(UPDATE_BITS), _bound_budget(UPDATE_BITS),
+        _first(bounded),
+    ),
+    Frozen(
+        "noise-bound", _noise, PARAMETERS, lambda: bound_vectors(NOISE_BITS + 1), _bound_budget(NOISE_BITS + 1),
+        _first(bounded),
+    ),
+    Frozen("one-hot", _one_hot, ("n=64", "n=16", "n=4"), one_hot_vectors, _count_budget(1), _first(counted)),
+    Frozen(
+        "bounded-count", _bounded_count, ("n=64", "n=16", "n=3"), bounded_count_vectors, _count_budget(COUNT_BITS),
+        _first(counted),
+    ),
+)  # fmt: skip
 
 
 # -- what a circuit looks like --------------------------------------------------------------------
@@ -193,9 +235,12 @@ def stored(folder: Path, name: str) -> str | None:
 
 
 def differences(statement: Frozen) -> list[str]:
-    """Names the files of a statement that are missing or say something else than the code."""
+    """Names the files of a statement that are missing or say something else than the code.
+
+    A stored key has to be one of the code's circuit; tests make it, and its proof, anew.
+    """
     folder = statement.folder
-    return [
+    return key_differences(folder / "keys.json", statement.build) + [
         f"{folder.name}/{name}: {'missing' if stored(folder, name) is None else 'differs from the code'}"
         for name, text in contents(statement).items()
         if stored(folder, name) != text
@@ -225,6 +270,14 @@ def write(statement: Frozen) -> None:
             path.write_text(before + START + text + END + rest.split(END, 1)[1], "utf-8")
         else:
             path.write_text(text, "utf-8")
+    if key_differences(folder / "keys.json", statement.build):
+        (folder / "keys.json").write_text(encode(keys_of(statement)), "utf-8")
+
+
+def keys_of(statement: Frozen) -> dict[str, Any]:
+    """Returns the content of keys.json: of the vectors' shape, which is the smallest."""
+    vectors = statement.vectors()
+    return keys_document(statement.build, vectors["shape"], statement.prove(vectors))
 
 
 def main(arguments: list[str]) -> int:

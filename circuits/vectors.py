@@ -18,7 +18,15 @@ from zkfed.policy import LinearModel
 from zkfed.statements.improvement import Benchmark, PublicTerms
 from zkfed.statements.update_bound import squared_norm_max
 
-__all__ = ["VECTOR_MODEL", "VECTOR_PARAMETERS", "VECTOR_ROWS", "bound_vectors", "improvement_vectors"]
+__all__ = [
+    "VECTOR_MODEL",
+    "VECTOR_PARAMETERS",
+    "VECTOR_ROWS",
+    "bound_vectors",
+    "bounded_count_vectors",
+    "improvement_vectors",
+    "one_hot_vectors",
+]
 
 VECTOR_MODEL, VECTOR_ROWS = LinearModel(3, 3), 20
 VECTOR_PARAMETERS = 12
@@ -146,3 +154,84 @@ def improvement_vectors() -> dict[str, Any]:
             _reject("bound above the bit budget", "", **vector(update, top + 1, change)),
         ],
     }  # fmt: skip
+
+
+def one_hot_vectors() -> dict[str, Any]:
+    """Returns the vectors of S4 for four bits."""
+
+    def vector(counts: list[int], total_min: int = 1) -> dict[str, Any]:
+        return {"counts": _texts(counts), "total-min": str(total_min)}
+
+    def accept(name: str, *inputs: Any) -> dict[str, Any]:
+        return {"name": name, "expect": "accept", **vector(*inputs)}
+
+    def reject(name: str, constraint: str, *inputs: Any) -> dict[str, Any]:
+        return _reject(name, constraint, **vector(*inputs))
+
+    wraps = []
+    for curve in CURVES:
+        r = CURVES[curve].order
+        half = pow(2, -1, r)
+        wraps += [
+            _reject(f"two halves, {curve}", "counts/boolean", curve=curve, **vector([half, half, 0, 0])),
+            _reject(f"a sum that wraps to 1, {curve}", "counts/boolean", curve=curve, **vector([r - 5, 6, 0, 0])),
+        ]
+    return {
+        "shape": "n=4",
+        "vectors": [
+            accept("the third of four", [0, 0, 1, 0]),
+            accept("the first", [1, 0, 0, 0]),
+            accept("the last, where none would do", [0, 0, 0, 1], 0),
+            accept("none, where none will do", [0, 0, 0, 0], 0),
+            reject("none", "total/at-least", [0, 0, 0, 0]),
+            reject("two", "total/at-most-one", [1, 0, 1, 0]),
+            reject("two, where none would do", "total/at-most-one", [1, 0, 1, 0], 0),
+            reject("all", "total/at-most-one", [1, 1, 1, 1]),
+            reject("one counted twice", "counts/boolean", [0, 2, 0, 0]),
+            reject("a sum of one from no bits", "counts/boolean", [2, -1, 0, 0]),
+            reject("a negative bit", "counts/boolean", [0, 0, 0, -1], 0),
+            *wraps,
+            reject("a least sum of two", "", [0, 0, 1, 0], 2),
+            reject("a least sum below 0", "", [0, 0, 1, 0], -1),
+        ],
+    }
+
+
+def bounded_count_vectors() -> dict[str, Any]:
+    """Returns the vectors of S4 for three counts."""
+    top = (1 << 15) - 1
+
+    def vector(counts: list[int], each_max: int = 5, total_min: int = 2, total_max: int = 9) -> dict[str, Any]:
+        bounds = {"each-max": each_max, "total-min": total_min, "total-max": total_max}
+        return {"counts": _texts(counts), **{name: str(value) for name, value in bounds.items()}}
+
+    def accept(name: str, *inputs: Any) -> dict[str, Any]:
+        return {"name": name, "expect": "accept", **vector(*inputs)}
+
+    def reject(name: str, constraint: str, *inputs: Any) -> dict[str, Any]:
+        return _reject(name, constraint, **vector(*inputs))
+
+    wraps = [
+        _reject(f"a sum that wraps to 3, {curve}", "counts/range", curve=curve,
+                **vector([CURVES[curve].order - 2, 5, 0]))
+        for curve in CURVES
+    ]  # fmt: skip
+    return {
+        "shape": "n=3",
+        "vectors": [
+            accept("inside", [5, 0, 3]),
+            accept("the largest sum", [5, 4, 0]),
+            accept("the least sum", [0, 1, 1]),
+            accept("nothing, where nothing will do", [0, 0, 0], 5, 0, 0),
+            accept("everything as large as can be", [top, top, top], top, 3 * top, 3 * top),
+            reject("a count one above the largest", "counts/at-most-each", [6, 0, 0]),
+            reject("a count below 0", "counts/range", [-1, 4, 1]),
+            reject("a count beyond its range", "counts/range", [top + 1, 0, 0], top, 0, 3 * top),
+            reject("a sum one above the largest", "total/at-most", [5, 5, 0]),
+            reject("a sum one below the least", "total/at-least", [0, 1, 0]),
+            *wraps,
+            reject("a bound on each beyond the range", "", [5, 0, 3], top + 1),
+            reject("a sum beyond the bit budget", "", [5, 0, 3], 5, 2, 3 * top + 1),
+            reject("a least sum below 0", "", [5, 0, 3], 5, -1),
+        ],
+    }

@@ -16,17 +16,31 @@ import numpy as np
 import pytest
 
 from circuits import freeze
-from circuits.freeze import CURVES, STATEMENTS, Frozen, contents, differences, write
+from circuits.freeze import CURVES, STATEMENTS, Frozen, contents, differences, encode, keys_of, write
+from circuits.keys import key_differences, read, rejected
 from circuits.vectors import VECTOR_MODEL, VECTOR_ROWS
 from tests.statements.circuit_samples import Sample, bounded_run, reducing
 from tests.witness_runner import Run
+from zkfed.algebra.backend import use
 from zkfed.algebra.curve import CURVES as CURVES_BY_NAME
 from zkfed.errors import ZkfedError
+from zkfed.groth16.keys import VerifyingKey
+from zkfed.groth16.proof import Proof
+from zkfed.groth16.verify import verify
 from zkfed.r1cs.system import System
 from zkfed.statements.improvement import Benchmark, PublicTerms
 from zkfed.statements.update_bound import update_circuit
 
+FILES = {"statement.md", "shape.json", "vectors.json", "keys.json"}
 BY_NAME = {statement.name: statement for statement in STATEMENTS}
+BOUND = {"update/norm-slack", "update/range"}
+KINDS = {
+    "improvement": BOUND | {"improvement"},
+    "update-bound": BOUND,
+    "noise-bound": BOUND,
+    "one-hot": {"counts/boolean", "total/at-most-one", "total/at-least"},
+    "bounded-count": {"counts/range", "counts/at-most-each", "total/at-least", "total/at-most"},
+}
 EVERY = pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.name)
 
 
@@ -40,18 +54,19 @@ def test_every_folder_is_a_version_of_a_statement() -> None:
     assert folders >= {statement.folder.name for statement in STATEMENTS}
     assert {name.rsplit("-v", 1)[0] for name in folders} == set(BY_NAME)
     for name in folders:
-        assert {p.name for p in (freeze.FOLDER / name).iterdir()} == {"statement.md", "shape.json", "vectors.json"}
+        assert {p.name for p in (freeze.FOLDER / name).iterdir()} == FILES
 
 
 @EVERY
 def test_a_statement_says_what_it_claims_and_what_not(statement: Frozen) -> None:
     text = (statement.folder / "statement.md").read_text("utf-8")
     assert text.startswith(f"# {statement.name}, version {statement.build(statement.shapes[-1], CURVES[0]).version} ")
-    for heading in ("## Relation", "## Bit budget", "## Not claimed"):
+    for heading in ("## Relation", "## Bit budget", "## The key in keys.json", "## Not claimed"):
         assert heading in text
     # Counts that the error bounds are computed from.
     rows = json.loads((statement.folder / "shape.json").read_text("utf-8"))["shapes"][statement.shapes[0]]["rows"]
-    assert f"K = {rows['table/lookups']:,}, b = {rows['table/entries'].bit_length() - 1}" in text
+    if "table/lookups" in rows:
+        assert f"K = {rows['table/lookups']:,}, b = {rows['table/entries'].bit_length() - 1}" in text
 
 
 # -- a change is seen ----------------------------------------------------------------------------
@@ -65,14 +80,17 @@ def test_a_changed_circuit_is_seen_and_cannot_be_written(tmp_path: Path, monkeyp
     frozen = BY_NAME["update-bound"]
     monkeypatch.setattr(freeze, "FOLDER", tmp_path)
     folder = frozen.folder
-    assert differences(frozen) == [f"{folder.name}/{name}: missing" for name in contents(frozen)]
+    assert sorted(differences(frozen)) == sorted(f"{folder.name}/{name}: missing" for name in FILES)
     folder.mkdir()
     (folder / "statement.md").write_text("<!-- budget -->\n\n<!-- end -->\n", "utf-8")
     write(frozen)
     assert differences(frozen) == []
 
     changed = replace(frozen, build=another_circuit)
-    assert differences(changed) == ["update-bound-v1/shape.json: differs from the code"]
+    assert differences(changed) == [
+        "update-bound-v1/keys.json: the bls12-381 key is for another circuit",
+        "update-bound-v1/shape.json: differs from the code",
+    ]
     before = (folder / "shape.json").read_text("utf-8")
     with pytest.raises(ValueError, match="is frozen and its circuit has changed: raise VERSION"):
         write(changed)
@@ -87,7 +105,8 @@ def test_one_digit_of_a_digest_or_vector_is_seen(tmp_path: Path, monkeypatch: py
     for name, text in files.items():
         (frozen.folder / name).write_text(text, "utf-8")
     assert differences(frozen) == []
-    for name, text in files.items():
+    for name in contents(frozen):
+        text = files[name]
         at = text.index("| 66 |") + 3 if name == "statement.md" else text.rindex("1")
         (frozen.folder / name).write_text(text[:at] + "7" + text[at + 1 :], "utf-8")
         assert differences(frozen) == [f"noise-bound-v1/{name}: differs from the code"]
@@ -130,6 +149,18 @@ def bound_run(vector: dict[str, Any], system: System, *, is_strict: bool = True)
     return bounded_run(system, update_of(vector), int(vector["squared-norm-max"]), is_strict=is_strict)
 
 
+def count_run(vector: dict[str, Any], system: System, *, is_strict: bool = True) -> Run:
+    static = {name: int(vector[name]) for name in ("total-min", "total-max", "each-max") if name in vector}
+    counts = np.array([int(v) for v in vector["counts"]], dtype=object)
+    return Run(system, static, {"counts": counts}, is_strict=is_strict)
+
+
+def run_of(statement: Frozen, document: dict[str, Any], curve: str) -> Callable[..., Run]:
+    if statement.name == "improvement":
+        return improvement_run(document, curve)
+    return count_run if "counts" in document["vectors"][0] else bound_run
+
+
 def vectors() -> Iterator[Any]:
     for statement in STATEMENTS:
         document = json.loads((statement.folder / "vectors.json").read_text("utf-8"))
@@ -143,7 +174,7 @@ def vectors() -> Iterator[Any]:
 @pytest.mark.parametrize(("statement", "document", "vector", "curve"), [*vectors()])
 def test_vectors(statement: Frozen, document: dict[str, Any], vector: dict[str, Any], curve: str) -> None:
     system = statement.build(document["shape"], curve)
-    run = improvement_run(document, curve) if "base" in document else bound_run
+    run = run_of(statement, document, curve)
     if vector["expect"] == "accept":
         run(vector, system).check()
         return
@@ -152,7 +183,7 @@ def test_vectors(statement: Frozen, document: dict[str, Any], vector: dict[str, 
     assert caught.value.code == vector["expect"]["code"]
     if "constraint" in vector["expect"]:
         name: str = getattr(caught.value, "constraint", "")
-        assert name.startswith(vector["expect"]["constraint"] + "/")
+        assert (name + "/").startswith(vector["expect"]["constraint"] + "/")
         for forging in (system, reducing(system)):
             with pytest.raises(ZkfedError):
                 run(vector, forging, is_strict=False).check()
@@ -162,6 +193,66 @@ def test_vectors(statement: Frozen, document: dict[str, Any], vector: dict[str, 
 def test_each_statement_has_vectors_of_every_kind(statement: Frozen) -> None:
     found = json.loads((statement.folder / "vectors.json").read_text("utf-8"))["vectors"]
     kinds = {"accept" if v["expect"] == "accept" else v["expect"].get("constraint", "input") for v in found}
-    expected = {"accept", "input", "update/norm-slack", "update/range"}
-    assert kinds == expected | ({"improvement"} if statement.name == "improvement" else set())
+    assert kinds == {"accept", "input"} | KINDS[statement.name]
     assert len({v["name"] for v in found}) == len(found)
+
+
+# -- keys and proofs -----------------------------------------------------------------------------
+
+
+def stored_keys(statement: Frozen) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((statement.folder / "keys.json").read_text("utf-8"))
+    return document
+
+
+@pytest.mark.parametrize("curve", CURVES)
+@EVERY
+def test_the_stored_proof_is_accepted_and_changed_ones_are_not(statement: Frozen, curve: str) -> None:
+    entry = stored_keys(statement)["curves"][curve]
+    key, instance, proof = read(entry, statement.prove(statement.vectors())(use(curve)))
+    assert key.origin == "development"
+    verify(key, instance, Proof.decode(key.backend, key.layout, proof))
+    variants = rejected(key, instance, proof)
+    assert len(variants) >= 8
+    for name, (other, data, code) in variants.items():
+        with pytest.raises(ZkfedError) as caught:
+            verify(key, other, Proof.decode(key.backend, key.layout, data))
+        assert caught.value.code == code, name
+
+
+@pytest.mark.parametrize("curve", CURVES)
+@EVERY
+def test_a_stored_key_says_nothing_under_the_key_of_another_statement(statement: Frozen, curve: str) -> None:
+    entry = stored_keys(statement)["curves"][curve]
+    _, instance, proof = read(entry, statement.prove(statement.vectors())(use(curve)))
+    for other in STATEMENTS:
+        if other is not statement:
+            key = VerifyingKey.decode(bytes.fromhex(stored_keys(other)["curves"][curve]["verifying key"]))
+            with pytest.raises(ZkfedError):
+                verify(key, instance, Proof.decode(key.backend, key.layout, proof))
+
+
+@EVERY
+def test_key_and_proof_are_made_again_from_their_public_trapdoors(statement: Frozen) -> None:
+    assert (statement.folder / "keys.json").read_text("utf-8") == encode(keys_of(statement))
+    assert stored_keys(statement)["shape"] == statement.shapes[-1]
+
+
+def test_a_key_for_another_circuit_or_a_refused_one_is_seen(tmp_path: Path) -> None:
+    frozen, document = BY_NAME["one-hot"], stored_keys(BY_NAME["one-hot"])
+    path = tmp_path / "keys.json"
+
+    def said(change: Callable[[dict[str, Any]], Any]) -> str:
+        changed = json.loads(json.dumps(document))
+        change(changed["curves"]["bn254"])
+        path.write_text(encode(changed), "utf-8")
+        return "".join(key_differences(path, frozen.build))
+
+    other = stored_keys(BY_NAME["bounded-count"])["curves"]["bn254"]
+    assert said(lambda entry: None) == ""
+    assert "bn254 key is for another circuit" in said(lambda entry: entry.update(circuit=other["circuit"]))
+    assert "bn254 key is for another circuit" in said(
+        lambda entry: entry.update({"verifying key": other["verifying key"]})
+    )
+    assert "bn254 key is refused" in said(lambda entry: entry.update({"verifying key": "00"}))
+    assert "bn254 key is refused" in said(lambda entry: entry.update({"verifying key": "x"}))
