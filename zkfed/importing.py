@@ -1,10 +1,11 @@
-"""Trained models of other libraries as ours: numpy arrays and scikit-learn estimators.
+"""Trained models of other libraries as ours: numpy arrays, scikit-learn estimators, torch modules.
 
     source                                   becomes
     [W], [(W1, b1), (W2, b2), ...]           linear layers with ReLU between them; W has shape (inputs, outputs)
     a fitted estimator of `_ESTIMATORS`      its decision function
+    a torch state_dict or nn.Sequential      its logits
 
-scikit-learn is not imported here: what comes is read by its attributes. The model must have been
+Neither library is imported here: what comes is read by its attributes. The model must have been
 trained on features in [-1, 1], which become integers in [-127, 127]; no feature and no logit is
 rescaled. For two classes there is one logit, positive for class 1; a last layer of two outputs is
 replaced by their difference, which has the same probabilities.
@@ -12,7 +13,7 @@ replaced by their difference, which has the same probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +54,8 @@ def import_model(
 
     Args:
         source: A list of layers, each a matrix (inputs, outputs) or a pair of it and its bias; a
-            fitted scikit-learn estimator.
+            fitted scikit-learn estimator; an nn.Sequential of Linear and ReLU, or the state_dict of a
+            module that computes Linear layers in this order with ReLU between them: it does not say so.
         classes: Needed for one output only: 1 for regression, 2 if it is the logit of class 1.
             An estimator knows it.
         fraction_bits: f; weights will be integers at scale 2^f.
@@ -71,10 +73,14 @@ def import_model(
         classes = known
     elif isinstance(source, list):
         layers, loss, name = _from_arrays(source), "", "numpy arrays"
+    elif isinstance(source, Mapping):
+        layers, loss, name = _from_state_dict(source), "", "torch state_dict"
+    elif hasattr(source, "named_children"):
+        layers, loss, name = _from_module(source), "", "torch Sequential"
     else:
         raise ModelRefused(
-            f"a {kind.__name__} cannot be imported; give a list of matrices or (matrix, bias) pairs "
-            f"or a fitted scikit-learn estimator"
+            f"a {kind.__name__} cannot be imported; give a list of matrices or (matrix, bias) pairs, "
+            f"a fitted scikit-learn estimator, an nn.Sequential or a state_dict"
         )
     matrices = _matrices(layers)
     if matrices[-1].shape[1] == 2:
@@ -228,3 +234,85 @@ def _classes(estimator: Any, outputs: int) -> int:
     if getattr(estimator, "multi_class", "auto") not in ("auto", "deprecated") and name == "LogisticRegression":
         raise ModelRefused(f"{name}.multi_class is {shown(estimator.multi_class)}; only the default is supported")
     return len(labels)
+
+
+# -- torch ---------------------------------------------------------------------------------------
+
+_IDENTITIES = {"Dropout", "Flatten", "Identity"}
+"""Modules that leave a flat row as it is outside training."""
+
+
+def _from_state_dict(state: Mapping[Any, Any]) -> list[Layer]:
+    parts_of: dict[str, dict[str, Any]] = {}
+    for key, value in state.items():
+        layer, _, part = str(key).rpartition(".")
+        parts_of.setdefault(layer, {})[part] = value
+    layers = []
+    for layer, parts in parts_of.items():
+        name = f"layer {shown(layer)}" if layer else "the layer"
+        other = [part for part in parts if part not in ("weight", "bias")]
+        if other or "weight" not in parts:
+            raise ModelRefused(
+                f"{name} holds {shown(', '.join(parts))}; only Linear layers are supported, which hold weight and bias"
+            )
+        layers.append(_linear(name, parts["weight"], parts.get("bias")))
+    return layers
+
+
+def _from_module(module: Any) -> list[Layer]:
+    if _kind(module) == "Linear":
+        return [_linear("the Linear", module.weight, module.bias)]
+    if _kind(module) != "Sequential":
+        raise ModelRefused(
+            f"a {type(module).__name__} computes what only its code says; if that is Linear layers with "
+            f"ReLU between them, give its state_dict()"
+        )
+    layers, expected = [], "Linear"
+    for name, leaf in _leaves(module, ""):
+        kind = _kind(leaf)
+        if kind in _IDENTITIES:
+            continue
+        if kind != expected:
+            raise ModelRefused(
+                f"layer {shown(name)} ({kind}): expected {expected}; supported are Linear layers with ReLU "
+                f"between them, and {', '.join(sorted(_IDENTITIES))}"
+            )
+        if kind == "Linear":
+            layers.append(_linear(f"layer {shown(name)} (Linear)", leaf.weight, leaf.bias))
+        expected = "ReLU" if kind == "Linear" else "Linear"
+    if layers and expected == "Linear":
+        raise ModelRefused("the last layer is a ReLU, expected Linear: logits may be negative")
+    return layers
+
+
+def _kind(module: Any) -> str:
+    """Returns the class's name; with its module if it is not torch's own, so that it is never expected."""
+    kind = type(module)
+    return kind.__name__ if kind.__module__.startswith("torch.nn.") else f"{kind.__module__}.{kind.__name__}"
+
+
+def _leaves(module: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, child in module.named_children():
+        if _kind(child) == "Sequential":
+            yield from _leaves(child, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", child
+
+
+def _linear(name: str, weight: Any, bias: Any) -> Layer:
+    w = _array(name, weight)
+    if w.ndim != 2:
+        guess = {1: " (a normalisation?)", 3: " (a convolution?)", 4: " (a convolution?)"}.get(w.ndim, "")
+        raise ModelRefused(f"{name}: weight of {w.ndim} dimensions{guess}; only Linear layers are supported")
+    return name, w.T, None if bias is None else _array(name, bias)
+
+
+def _array(name: str, value: Any) -> npt.NDArray[Any]:
+    if not hasattr(value, "detach"):
+        return np.asarray(value)
+    try:
+        tensor = value.detach().cpu()
+        # numpy has no bfloat16.
+        return np.asarray((tensor.double() if tensor.is_floating_point() else tensor).numpy())
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelRefused(f"{name}: torch gives no array of it ({type(error).__name__})") from None
