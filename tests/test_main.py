@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.layers.parties import Cohort
+from tests.layers.parties import Cohort, make_policy
 from zkfed.__main__ import main
+from zkfed.layers.certificate import Certificate, certificates
 from zkfed.layers.transcript import Transcript
 
 
@@ -36,7 +37,20 @@ def test_a_record_that_holds(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert out.startswith("holds: 1 rounds, checked in ")
     assert "a record says nothing about who made it" in out
     assert f"last round  {Transcript.load(folder).rounds[-1].digest.hex()}" in out
+    (certificate,) = certificates(Transcript.load(folder))
+    assert isinstance(certificate, Certificate)
+    assert f"{certificate}\n" in out
     assert err == ""
+
+
+def test_a_record_whose_sums_compose_to_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cohort = Cohort(make_policy(server_rate=2.0))
+    cohort.honest_round()
+    cohort.transcript.save(tmp_path)
+    assert main(["check", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "round 1: no certificate for the sum: the server's step is 2 times the mean" in out
+    assert "at least" not in out
 
 
 def changed(path: Path) -> None:

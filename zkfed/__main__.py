@@ -29,12 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check(folder: Path) -> int:
-    from zkfed.layers.bridge import check_release
+    from zkfed.layers.certificate import certificates
     from zkfed.layers.transcript import Transcript
 
     start = time.perf_counter()
     transcript = Transcript.load(folder)
-    check_release(transcript)
+    found = certificates(transcript)
     policy = transcript.agreement.policy
     print(f"holds: {len(transcript.rounds)} rounds, checked in {time.perf_counter() - start:.1f} s")
     print(f"policy      {policy.digest.hex()}")
@@ -44,6 +44,8 @@ def _check(folder: Path) -> int:
     print(f"proof keys  {agreement.improvement.digest.hex()} ({agreement.improvement.origin})")
     last = transcript.rounds[-1].digest.hex() if transcript.rounds else "none: the record is empty"
     print(f"last round  {last}")
+    for certificate in found:
+        print(certificate)
     print("Compare these with the ones you know: a record says nothing about who made it,")
     print("nor that no round was cut off at its end.")
     return 0
