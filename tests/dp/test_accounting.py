@@ -252,7 +252,7 @@ def test_acceptance_bits_stand_on_a_line_of_their_own() -> None:
         spent.append(spending.total()[0])
     assert spending.bits == 2
     before = (spending.rounds, spending.total())
-    with pytest.raises(BudgetExceeded, match="2 acceptance bits .* the policy allows 2"):
+    with pytest.raises(BudgetExceeded, match="the policy allows 2"):
         spending.reserve(1, bits=1)
     assert (spending.bits, spending.rounds, spending.total()) == (2, *before)
     spending.reserve(1)  # a round about a benchmark gives none
