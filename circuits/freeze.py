@@ -18,13 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuits.keys import Honest, bounded, counted, improved, key_differences, keys_document
-from circuits.vectors import bound_vectors, bounded_count_vectors, improvement_vectors, one_hot_vectors
+from circuits.keys import Honest, bounded, counted, improved, key_differences, keys_document, registered
+from circuits.vectors import (
+    bound_vectors,
+    bounded_count_vectors,
+    improvement_vectors,
+    one_hot_vectors,
+    registration_vectors,
+)
 from zkfed.algebra.backend import Backend
 from zkfed.policy import FEATURE_LIMIT, NOISE_BITS, UPDATE_BITS, LinearModel
 from zkfed.r1cs.system import System
 from zkfed.statements.improvement import _Bounds, improvement_circuit
 from zkfed.statements.one_hot import COUNT_BITS, bounded_count_circuit, one_hot_circuit
+from zkfed.statements.row_validity import registration_circuit
 from zkfed.statements.update_bound import noise_circuit, squared_norm_max, update_circuit
 
 FOLDER = Path(__file__).parent
@@ -34,6 +41,12 @@ MODELS = {
     "30x2 n=100": (LinearModel(30, 2), 100),
     "16x10 n=200": (LinearModel(16, 10), 200),
     "3x3 n=20": (LinearModel(3, 3), 20),
+}
+REGISTRATIONS = {
+    "64x10 M=1000": (64, 10, 1000),
+    "30x2 M=400": (30, 2, 400),
+    "8x1 M=100": (8, 1, 100),
+    "3x3 M=8": (3, 3, 8),
 }
 Budget = list[tuple[str, str, int]]
 
@@ -131,6 +144,21 @@ def _count_budget(bits: int) -> Callable[[], Budget]:
     return budget
 
 
+def _registration(shape: str, curve: str) -> System:
+    return registration_circuit(*REGISTRATIONS[shape], curve)
+
+
+def _registration_budget() -> Budget:
+    rows = REGISTRATIONS["64x10 M=1000"][2]
+    numbers = [
+        ("x_ik", "2^7", 128),
+        ("m_c", "M", rows),
+        ("m_c - class-rows-min", "M", rows),
+        ("class-rows-max - m_c", "M", rows),
+    ]
+    return [(name, formula, number.bit_length()) for name, formula, number in numbers]
+
+
 def _first(prove: Callable[[dict[str, Any]], Callable[[Backend], Honest]]) -> Any:
     return lambda document: prove(document["vectors"][0])
 
@@ -151,6 +179,10 @@ STATEMENTS = (
         "bounded-count", _bounded_count, ("n=64", "n=16", "n=3"), bounded_count_vectors, _count_budget(COUNT_BITS),
         _first(counted),
     ),
+    Frozen(
+        "registration", _registration, tuple(REGISTRATIONS), registration_vectors, _registration_budget,
+        _first(registered),
+    ),
 )  # fmt: skip
 
 
@@ -161,7 +193,7 @@ def describe(system: System) -> dict[str, Any]:
     """Returns counts, inputs, segments, links and stages of a circuit; the same for both curves."""
     rows: Counter[str] = Counter()
     for label in system.labels:
-        rows[re.sub(r"/\d+$", "", label.name)] += label.size
+        rows[re.sub(r"/\d+(?=/|$)", "", label.name)] += label.size
     inputs = []
     for i in system.inputs:
         kind = "challenge" if i.is_challenge else "static" if i.stage == 0 else "derived"

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from circuits.vectors import VECTOR_MODEL, VECTOR_ROWS
-from zkfed.algebra.backend import Backend, use
+from zkfed.algebra.backend import Backend, Points, use
 from zkfed.commitments.pedersen import generators
+from zkfed.commitments.rows import PrivateRows, row_weights, sketch
 from zkfed.errors import ZkfedError
 from zkfed.groth16.keys import VerifyingKey
 from zkfed.groth16.proof import Instance, Proof
@@ -28,7 +29,17 @@ from zkfed.r1cs.system import System
 from zkfed.statements.improvement import Benchmark, PublicTerms
 from zkfed.statements.update_bound import USE
 
-__all__ = ["Honest", "bounded", "counted", "improved", "key_differences", "keys_document", "read", "rejected"]
+__all__ = [
+    "Honest",
+    "bounded",
+    "counted",
+    "improved",
+    "key_differences",
+    "keys_document",
+    "read",
+    "registered",
+    "rejected",
+]
 
 WARNING = "development keys whose trapdoors are public: anyone can forge; vectors, never for use"
 CONTEXT = sha256(b"zkfed vector context").digest()
@@ -78,6 +89,29 @@ def counted(vector: dict[str, Any]) -> Callable[[Backend], Honest]:
     """Returns the honest proof of S4 for an accepted vector."""
     static = {name: int(vector[name]) for name in ("total-min", "total-max", "each-max") if name in vector}
     return lambda backend: _linked(backend, [int(v) for v in vector["counts"]], static, "counts")
+
+
+def registered(vector: dict[str, Any]) -> Callable[[Backend], Honest]:
+    """Returns the honest proof of R for an accepted vector; the row commitments stand beside it."""
+    table = np.array([[int(v) for v in row] for row in vector["rows"]])
+    outputs = VECTOR_MODEL.classes
+    rows = PrivateRows(table[:, :-outputs], table[:, -outputs:], tuple(range(7, 7 + len(table))))
+    static = {name: int(vector[name]) for name in ("class-rows-min", "class-rows-max")}
+
+    def honest(backend: Backend) -> Honest:
+        points, order = rows.commit(backend), backend.curve.order
+
+        def weights(challenges: dict[str, int]) -> Any:
+            return row_weights(challenges["theta"], len(rows), order)
+
+        def derive(stage: int, challenges: dict[str, int]) -> tuple[Points, ...]:
+            return (sketch(backend, points, weights(challenges)),) if stage == 1 else ()
+
+        instance = Instance(CONTEXT, static, derive_commitments=derive)
+        more = {"rows": [backend.encode(backend.take(points, np.array([i]))).hex() for i in range(len(rows))]}
+        return Honest(instance, {"rows": table}, (lambda chi: rows.blinder(weights(chi), order),), more)
+
+    return honest
 
 
 def improved(document: dict[str, Any]) -> Callable[[Backend], Honest]:

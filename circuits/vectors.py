@@ -26,6 +26,7 @@ __all__ = [
     "bounded_count_vectors",
     "improvement_vectors",
     "one_hot_vectors",
+    "registration_vectors",
 ]
 
 VECTOR_MODEL, VECTOR_ROWS = LinearModel(3, 3), 20
@@ -233,5 +234,55 @@ def bounded_count_vectors() -> dict[str, Any]:
             reject("a bound on each beyond the range", "", [5, 0, 3], top + 1),
             reject("a sum beyond the bit budget", "", [5, 0, 3], 5, 2, 3 * top + 1),
             reject("a least sum below 0", "", [5, 0, 3], 5, -1),
+        ],
+    }
+
+
+def registration_vectors() -> dict[str, Any]:
+    """Returns the vectors of R for 3 features, 3 classes and 8 rows."""
+    rows, features, classes = 8, 3, 3
+    x = drawn("zkfed vector rows", (rows, features), 127)
+    labels = np.arange(rows) % classes  # 3, 3 and 2 of each class
+    table = np.concatenate([x, labels[:, None] == np.arange(classes)], axis=1)
+
+    def vector(values: Any, least: int, most: int) -> dict[str, Any]:
+        return {
+            "rows": _texts(np.asarray(values, dtype=object).tolist()),
+            "class-rows-min": least,
+            "class-rows-max": most,
+        }
+
+    def accept(name: str, values: Any, least: int = 0, most: int = rows) -> dict[str, Any]:
+        return {"name": name, "expect": "accept", **vector(values, least, most)}
+
+    def reject(name: str, constraint: str, values: Any, least: int = 0, most: int = rows) -> dict[str, Any]:
+        return _reject(name, constraint, **vector(values, least, most))
+
+    def target(*values: int) -> Any:
+        return _with(table, (5, slice(features, None)), values)
+
+    return {
+        "shape": "3x3 M=8",
+        "vectors": [
+            accept("class rows equal to both bounds", table, 2, 3),
+            accept("no bounds on classes", table),
+            accept("least feature", _with(table, (3, 1), -128)),
+            accept("largest feature", _with(table, (7, 2), 127)),
+            accept("two equal rows", _with(table, 3, table[0].tolist())),
+            accept("one class only", _with(table, (slice(None), slice(features, None)), [1, 0, 0])),
+            reject("feature one below the least", "numbers", _with(table, (3, 1), -129)),
+            reject("feature one above the largest", "numbers", _with(table, (7, 2), 128)),
+            reject("feature far above", "numbers", _with(table, (0, 0), 1 << 60)),
+            reject("no class", "labels", target(0, 0, 0)),
+            reject("two classes", "labels", target(1, 1, 0)),
+            reject("all classes", "labels", target(1, 1, 1)),
+            reject("a class twice", "labels", target(0, 0, 2)),
+            reject("entries that add up to one", "labels", target(2, -1, 0)),
+            reject("entries that add up to one and look like a class", "labels", target(-1, 1, 1)),
+            reject("a class with too few rows", "class-rows-min", table, 3, 8),
+            reject("a class with too many rows", "class-rows-max", table, 0, 2),
+            reject("a class without rows", "class-rows-min", target(0, 1, 0), 2, 8),
+            reject("lower bound below 0", "", table, -1, 8),
+            reject("upper bound above M", "", table, 0, 9),
         ],
     }

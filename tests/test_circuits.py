@@ -39,6 +39,7 @@ KINDS = {
     "update-bound": BOUND,
     "noise-bound": BOUND,
     "one-hot": {"counts/boolean", "total/at-most-one", "total/at-least"},
+    "registration": {"numbers", "labels", "class-rows-min", "class-rows-max"},
     "bounded-count": {"counts/range", "counts/at-most-each", "total/at-least", "total/at-most"},
 }
 EVERY = pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.name)
@@ -65,6 +66,8 @@ def test_a_statement_says_what_it_claims_and_what_not(statement: Frozen) -> None
         assert heading in text
     # Counts that the error bounds are computed from.
     rows = json.loads((statement.folder / "shape.json").read_text("utf-8"))["shapes"][statement.shapes[0]]["rows"]
+    if "numbers/lookups" in rows:
+        assert f"K = {rows['numbers/lookups'] + rows['labels/lookups']:,}" in text
     if "table/lookups" in rows:
         assert f"K = {rows['table/lookups']:,}, b = {rows['table/entries'].bit_length() - 1}" in text
 
@@ -155,9 +158,17 @@ def count_run(vector: dict[str, Any], system: System, *, is_strict: bool = True)
     return Run(system, static, {"counts": counts}, is_strict=is_strict)
 
 
+def registration_run(vector: dict[str, Any], system: System, *, is_strict: bool = True) -> Run:
+    rows = np.array([[int(v) for v in row] for row in vector["rows"]], dtype=object)
+    static = {name: vector[name] for name in ("class-rows-min", "class-rows-max")}
+    return Run(system, static, {"rows": rows}, is_strict=is_strict)
+
+
 def run_of(statement: Frozen, document: dict[str, Any], curve: str) -> Callable[..., Run]:
     if statement.name == "improvement":
         return improvement_run(document, curve)
+    if statement.name == "registration":
+        return registration_run
     return count_run if "counts" in document["vectors"][0] else bound_run
 
 

@@ -122,8 +122,25 @@ def _improvement(at: Reading) -> bool:
     return _bound(16)(at) and change <= at.input("loss-change-max")[0]
 
 
+def _registration(at: Reading) -> bool:
+    """The rows that the circuit sees are the committed ones, valid, and of each class as many as allowed."""
+    committed, s = np.asarray(at.private["rows"], dtype=object), at.segment("stage-0")
+    rows, classes = len(committed), 3
+    features = committed.shape[1] - classes
+    x, y, counts = s[: rows * features].reshape(rows, features), s[rows * features : -classes], s[-classes:]
+    is_one_hot = np.asarray(y[:, None] == np.arange(classes), dtype=np.int64)
+    least, most = at.input("class-rows-min")[0], at.input("class-rows-max")[0]
+    return (
+        _inside(x.ravel(), -2, 1)
+        and bool((np.concatenate([x, is_one_hot], axis=1) == committed).all())
+        and bool((counts == is_one_hot.sum(axis=0)).all())
+        and _inside(counts, least, most)
+    )
+
+
 STATEMENT_CLAIMS: dict[str, Claim] = {
     "update-bound": _bound(16),
     "noise-bound": _bound(29),
     "improvement": _improvement,
+    "registration": _registration,
 }

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from tests.evidence.claims import GADGET_CLAIMS, STATEMENT_CLAIMS, Reading
 from tests.gadgets.gadget_circuits import CIRCUITS, default, run
 from tests.statements.circuit_samples import bounded_run, sample
 from tests.witness_runner import Run
 from zkfed.algebra.field import Ints
 from zkfed.policy import LinearModel
+from zkfed.statements.row_validity import _circuit
 from zkfed.statements.update_bound import noise_circuit, update_circuit
 
 __all__ = ["GADGETS", "STATEMENTS", "SUBJECTS", "Subject"]
@@ -50,7 +53,7 @@ def _gadget(name: str) -> Subject:
 
 
 def _statement(name: str, make: Callable[[], Run]) -> Subject:
-    return Subject(name, make, STATEMENT_CLAIMS[name])
+    return Subject(name, make, STATEMENT_CLAIMS[name], tied=TIED.get(name, ()))
 
 
 # Near the edges, so that a small change leaves the range and not the norm's bit budget.
@@ -62,10 +65,18 @@ def _improvement() -> Run:
     return sample(LinearModel(1, 3), 2).run()
 
 
+def _registration() -> Run:
+    """Numbers of two bits: the table of a byte would be most of the circuit."""
+    rows = np.array([[1, -2, 1, 0, 0], [-2, 1, 0, 1, 0], [1, -1, 0, 0, 1]])
+    return Run(_circuit(2, 3, 3, "bls12-381", 2), {"class-rows-min": 1, "class-rows-max": 2}, {"rows": rows})
+
+
+TIED = {"registration": ("rows",)}
 RUNS: dict[str, Callable[[], Run]] = {
     "update-bound": lambda: bounded_run(update_circuit(2), _NEAR),
     "noise-bound": lambda: bounded_run(noise_circuit(2), _FAR),
     "improvement": _improvement,
+    "registration": _registration,
 }
 
 GADGETS = {name: _gadget(name) for name in CIRCUITS}

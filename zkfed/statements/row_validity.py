@@ -25,7 +25,7 @@ m_c, committed before theta, is the constant in theta: the number of those rows.
 there is one column: y_i is -1 or 1, all is doubled, and with W = sum_i theta^(i+1) the two
 numerators are 2 m_0 + W - v and 2 m_1 + W + v.
 
-Error: at most 2 M (width + 1)/r for theta and (entries + values)/r for alpha.
+Error: 2 (width M + 1)/r a table for theta, (entries + values)/r for alpha.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from zkfed.algebra.field import Ints, as_ints
 from zkfed.commitments.rows import USE, VALUE_BITS, row_weights
 from zkfed.errors import UnsatisfiedConstraint
 from zkfed.fixedpoint import LANE_BITS
-from zkfed.gadgets.boolean import BitRanges, to_bits
+from zkfed.gadgets.boolean import BitRanges
 from zkfed.gadgets.compare import at_most
 from zkfed.gadgets.weighted import challenge_powers, weighted_lookup
 from zkfed.r1cs.builder import Builder, Values
@@ -51,13 +51,11 @@ from zkfed.r1cs.system import LinkSpec, System
 __all__ = ["class_values", "registration_circuit"]
 
 VERSION = 1
-_HALF = 1 << (VALUE_BITS - 1)
-_TABLE = np.arange(-_HALF, _HALF, dtype=object)
 
 
-def group_width(columns: int, rows: int) -> int:
+def group_width(columns: int, rows: int, values: int = 1 << VALUE_BITS) -> int:
     """Returns how many columns share a table: the cheapest trade of powers of theta for tables."""
-    return min(range(1, columns + 1), key=lambda width: width * rows + -(-columns // width) * (len(_TABLE) + 1))
+    return min(range(1, columns + 1), key=lambda width: width * rows + -(-columns // width) * (values + 1))
 
 
 def class_values(classes: int) -> list[int]:
@@ -67,24 +65,29 @@ def class_values(classes: int) -> list[int]:
 
 @dataclass(frozen=True)
 class _Numbers:
-    """Columns of 8-bit numbers: the features, and the target of a regression."""
+    """Columns of numbers in [-half, half): the features, and the target of a regression."""
 
     builder: Builder
     x: Linear
+    half: int
     width: int
 
     @classmethod
-    def declare(cls, builder: Builder, rows: int, columns: int) -> _Numbers:
+    def declare(cls, builder: Builder, shape: tuple[int, int], half: int) -> _Numbers:
         def hint(values: Values) -> Ints:
-            numbers = as_ints(np.asarray(values.private["rows"]))[:, :columns]
-            _refuse(builder, "numbers", values, (numbers < -_HALF) | (numbers >= _HALF))
+            numbers = as_ints(np.asarray(values.private["rows"]))[:, : shape[1]]
+            _refuse(builder, "numbers/lookups", values, (numbers < -half) | (numbers >= half))
             return numbers
 
-        x = builder.witness("numbers", (rows, columns), hint, segment="stage-0", bounds=(-_HALF, _HALF - 1))
+        x = builder.witness("numbers", shape, hint, segment="stage-0", bounds=(-half, half - 1))
         # Paid by `close`.
         builder.owe("numbers", "ranges of the rows")
-        builder.justify(x.reshape(rows * columns), (-_HALF, _HALF - 1))
-        return cls(builder, x, group_width(columns, rows))
+        builder.justify(x.reshape(x.size), (-half, half - 1))
+        return cls(builder, x, half, group_width(shape[1], shape[0], 2 * half))
+
+    @property
+    def table(self) -> Ints:
+        return np.arange(-self.half, self.half, dtype=object)
 
     def groups(self) -> list[slice]:
         columns = self.x.shape[1]
@@ -92,21 +95,21 @@ class _Numbers:
 
     def sum_up(self, powers: Linear, sketch: Linear) -> Linear:
         """Adds N of each group, and ties it to the sketch; after theta, before alpha."""
-        builder, x, rows, groups = self.builder, self.x, self.x.shape[0], self.groups()
+        builder, x, table, rows, groups = self.builder, self.x, self.table, self.x.shape[0], self.groups()
 
         def hint(values: Values) -> Ints:
-            numbers, weights = values(x) + _HALF, values(powers).reshape(-1, rows)
-            out = np.zeros((len(groups), len(_TABLE)), dtype=object)
+            numbers, weights = values(x) + self.half, values(powers).reshape(-1, rows)
+            out = np.zeros((len(groups), len(table)), dtype=object)
             for total, group in zip(out, groups, strict=True):
                 at, weight = numbers[:, group].T, weights[: group.stop - group.start]
-                inside = np.asarray((at >= 0) & (at < len(_TABLE)), dtype=bool)
+                inside = np.asarray((at >= 0) & (at < len(table)), dtype=bool)
                 np.add.at(total, at[inside].astype(np.int64), weight[inside])
             return out % values.order
 
-        sums = builder.witness("sums", (len(groups), len(_TABLE)), hint, segment="stage-1")
+        sums = builder.witness("sums", (len(groups), len(table)), hint, segment="stage-1")
         v = builder.operand(sketch)
         for i, group in enumerate(groups):
-            total = v[group.start] - (sums[i] * _TABLE).sum()
+            total = v[group.start] - (sums[i] * table).sum()
             if group.stop - group.start > 1:
                 # theta^(j M) for j = 1, 2, ...
                 shifts = powers[rows - 1 :: rows][: group.stop - group.start - 1]
@@ -118,7 +121,7 @@ class _Numbers:
         """Adds the lookups, after alpha."""
         for i, group in enumerate(self.groups()):
             x = self.x[:, group].transpose().reshape(self.x.shape[0] * (group.stop - group.start))
-            weighted_lookup(self.builder, f"numbers/{i}", (x, powers[: x.size]), (_TABLE, sums[i]), alpha)
+            weighted_lookup(self.builder, f"numbers/{i}", (x, powers[: x.size]), (self.table, sums[i]), alpha)
         self.builder.settle("numbers")
 
 
@@ -138,7 +141,7 @@ class _Labels:
         def labels(values: Values) -> Ints:
             targets = as_ints(np.asarray(values.private["rows"]))[:, -(classes if classes > 2 else 1) :]
             found = targets @ as_ints(table) if classes > 2 else targets[:, 0]
-            _refuse(builder, "labels", values, np.array([label not in table for label in found.tolist()]))
+            _refuse(builder, "labels/lookups", values, np.array([label not in table for label in found.tolist()]))
             return np.asarray(found, dtype=object)
 
         y = builder.witness("labels", (rows,), labels, segment="stage-0")
@@ -147,10 +150,10 @@ class _Labels:
         def count(values: Values) -> Ints:
             return as_ints([int((values(y) == label).sum()) for label in table])
 
-        bits = rows.bit_length()
-        counts = builder.witness("class-rows", (classes,), count, segment="stage-0", bounds=(0, (1 << bits) - 1))
-        to_bits(builder, "class-rows", counts, bits)
-        builder.justify(counts, (0, (1 << bits) - 1))
+        counts = builder.witness("class-rows", (classes,), count, segment="stage-0", bounds=(0, rows))
+        # Paid by `close`: the lookup shows that they are numbers of rows.
+        builder.owe("labels", "labels of the rows")
+        builder.justify(counts, (0, rows))
         least, most = (builder.input(f"class-rows-{end}", bounds=(0, rows)) for end in ("min", "max"))
         at_most(BitRanges(builder), "class-rows-min", least, counts)
         at_most(BitRanges(builder), "class-rows-max", counts, most)
@@ -165,6 +168,7 @@ class _Labels:
             shares = weights.sum() + sketch * np.array([-1, 1], dtype=object)
             lookups, numerators = (self.y, weights * 2 + 2), self.counts * 2 + shares
         weighted_lookup(self.builder, "labels", lookups, (as_ints(self.table), numerators), alpha)
+        self.builder.settle("labels")
 
 
 def _refuse(builder: Builder, name: str, values: Values, outside: Any) -> None:
@@ -183,10 +187,15 @@ def registration_circuit(features: int, classes: int, rows: int, curve: str = "b
 
     Reads the private input "rows", integers of shape (M, features + target columns).
     """
+    return _circuit(features, classes, rows, curve, VALUE_BITS)
+
+
+def _circuit(features: int, classes: int, rows: int, curve: str, value_bits: int) -> System:
+    """The twin of `registration_circuit` that takes the range of numbers, for tests that try everything."""
     builder = Builder(f"registration-{features}x{classes}-m{rows}", version=VERSION, curve=CURVES[curve])
     is_regression, outputs = classes == 1, classes if classes > 2 else 1
     builder.segment("stage-0")
-    numbers = _Numbers.declare(builder, rows, features + is_regression)
+    numbers = _Numbers.declare(builder, (rows, features + is_regression), 1 << (value_bits - 1))
     labels = None if is_regression else _Labels.declare(builder, rows, classes)
     (theta,) = builder.challenge("theta")
     for fixed in [numbers.x] if labels is None else [numbers.x, labels.y, labels.counts]:
