@@ -111,5 +111,13 @@ def test_what_is_not_linear_is_refused() -> None:
         wires((2,), 1) + wires((3,), 1)
 
 
+@pytest.mark.parametrize("two", [np.int64(1 << 40), np.uint64(1 << 40), np.array(1 << 40), 1 << 40])
+def test_machine_integers_do_not_wrap_in_coefficients(two: Any) -> None:
+    x, z = wires((), 1), as_ints([1, 3])
+    assert evaluate(x * two * two, z) == 3 << 80
+    assert evaluate(two * (two * x), z) == 3 << 80
+    assert evaluate((constant(two) + 1 - two) * two + (x + two) * two, z) == (1 << 40) + (3 << 40) + (1 << 80)
+
+
 def test_repr_holds_no_coefficients() -> None:
     assert repr(wires((2,), 1) * 123456789) == "Linear(shape=(2,), terms=2)"

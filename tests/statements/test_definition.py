@@ -284,6 +284,9 @@ WRONG: dict[str, tuple[Define, type[Exception], str]] = {
         lambda c: [c.secret(n, (), 0, 1, commit="row") for n in ("x", "y")], ValueError, "one use",
     ),
     "a secret twice": (with_x(lambda c, x: c.public("x", 0, 1)), ValueError, "taken"),
+    "a secret of a relation's name": (
+        with_x(lambda c, x: [c.equal("e", x, 1), c.secret("e", (), 0, 1)]), ValueError, "taken",
+    ),
     "an empty table": (with_x(lambda c, x: c.one_of("e", x, [])), ValueError, "at least one"),
     "a table of fractions": (with_x(lambda c, x: c.lookup("e", x, {1: 0.5})), ValueError, "integers"),
     "no shift": (with_x(lambda c, x: c.shift_right("e", x, 0)), ValueError, "shift by 0"),

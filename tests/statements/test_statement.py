@@ -41,6 +41,15 @@ class Sample(Statement):
         c.one_of("a known score", score, [-2, 0, 4])
 
 
+class Wide(Statement):
+    """Values that no machine integer holds."""
+
+    name = "wide"
+
+    def define(self, c: Definition) -> None:
+        c.at_most("in all", c.secret("x", (2,), -1, 1 << 64).sum(), c.public("most", 0, 1 << 66) * np.int64(1 << 60))
+
+
 @functools.cache
 def keys_of(curve: str = "bls12-381") -> Keys:
     return development_setup(Sample(), curve=curve)
@@ -93,6 +102,17 @@ def test_a_commitment_that_was_made_before_is_the_one_that_is_proven() -> None:
         keys_of().prove(PUBLIC, SECRET, context=ABOUT, blinders={"kind": 1})
 
 
+@pytest.mark.parametrize("x", [[-1, 1 << 63], [1 << 64, -1], [np.uint64((1 << 64) - 1), np.int8(-1)], [True, 0]])
+def test_large_integers_stay_what_they_are(x: list[Any]) -> None:
+    keys = development_setup(Wide())
+    for most in (1 << 6, 1 << 66):
+        proven = keys.prove({"most": most}, {"x": x}, context=ABOUT)
+        keys.verifier.verify(proven.proof, {"most": most}, context=ABOUT)
+    with pytest.raises(UnsatisfiedConstraint) as caught:
+        keys.prove({"most": 0}, {"x": [1, 0]}, context=ABOUT)
+    assert caught.value.constraint == "in all"
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -128,7 +148,8 @@ def test_a_commitment_is_decoded_strictly() -> None:
 @pytest.mark.parametrize(
     "change",
     [{"x": [1, 2]}, {"x": [[1, 2, 3]]}, {"x": 1}, {"x": [1, 2, 3.0]}, {"x": [1, np.nan, 3]}, {"x": [1, None, 3]},
-     {"x": "abc"}, {"score": [1]}, {"unknown": 1}, {"x": [1, [2], 3]}],
+     {"x": "abc"}, {"score": [1]},
+     {"x": [np.zeros((2, 2)), np.zeros((2, 3))]}, {"x": np.array([1.0, 2.0, 3.0])}, {"unknown": 1}, {"x": [1, [2], 3]}],
 )  # fmt: skip
 def test_secrets_of_another_shape_or_type_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(DecodeError):

@@ -115,7 +115,7 @@ class Linear:
         """Multiplies by constants: an integer or an array that broadcasts."""
         if isinstance(factor, Linear):
             raise TypeError("wires are multiplied by Builder.product, not by *")
-        values = as_ints(np.asarray(factor, dtype=object))
+        values = as_ints(_objects(factor))
         shape = np.broadcast_shapes(self.shape, values.shape)
         left = self.broadcast_to(shape)
         repeated = np.repeat(np.broadcast_to(values, shape).ravel(), np.diff(left.indptr))
@@ -125,7 +125,7 @@ class Linear:
         return Linear(self.shape, self.indptr, self.wires, -self.coefficients)
 
     def __sub__(self, other: Any) -> Linear:
-        return self + (-other if isinstance(other, Linear) else constant(-np.asarray(other, dtype=object)))
+        return self + (-other if isinstance(other, Linear) else constant(-_objects(other)))
 
     def __rsub__(self, other: Any) -> Linear:
         return (-self).__add__(other)
@@ -145,9 +145,14 @@ class Linear:
         return Linear((rows, columns), terms.indptr[::inner], terms.wires, terms.coefficients)
 
 
+def _objects(values: Any) -> Ints:
+    # A numpy scalar would stay what it is, and coefficients would wrap at 64 bits.
+    return np.asarray(values.item() if isinstance(values, np.generic) else values, dtype=object)
+
+
 def constant(values: Any) -> Linear:
     """Returns constants as multiples of the wire that is 1."""
-    array = as_ints(np.asarray(values, dtype=object))
+    array = as_ints(_objects(values))
     count = array.size
     return Linear(array.shape, np.arange(count + 1, dtype=np.int64), np.full(count, ONE, np.int64), array.reshape(-1))
 

@@ -161,7 +161,7 @@ class Definition:
             raise ValueError(f"{where}: the bounds of {name} allow nothing: {low} to {high}")
         if type(shape) is not tuple or any(type(n) is not int or n < 1 for n in shape):
             raise TypeError(f"{where}: the shape of {name} is {shown(shape)}, expected a tuple of positive integers")
-        reserved = RESERVED | {v.name for v in (*self.publics, *self.secrets)}
+        reserved = RESERVED | {*self.relations} | {v.name for v in (*self.publics, *self.secrets)}
         if type(name) is not str or not NAME.fullmatch(name) or name in reserved:
             raise ValueError(f"{where}: the name {shown(name)} is taken, reserved or not of the form {NAME.pattern}")
         self._builder.check_budget((low, high))

@@ -260,14 +260,15 @@ def _values(what: str, declared: list[Variable], given: Mapping[str, Any]) -> di
     out = {}
     for v in declared:
         try:
-            array = np.asarray(given[v.name])
+            # As objects: numpy would read [-1, 2**63] as floats.
+            array = np.asarray(given[v.name], dtype=object)
         except ValueError:
             raise DecodeError(f"{what} {v.name} is no tensor of shape {v.shape}") from None
         if array.shape != v.shape:
             raise DecodeError(f"{what} {v.name} has the shape {array.shape}, expected {v.shape}")
         flat = array.ravel().tolist()
-        wrong = {type(n) for n in flat} - {int, bool}
+        wrong = [n for n in flat if not isinstance(n, int | np.integer | np.bool_)]
         if wrong:
-            raise DecodeError(f"{what} {v.name} holds a {wrong.pop().__name__}, expected integers")
+            raise DecodeError(f"{what} {v.name} holds a {type(wrong[0]).__name__}, expected integers")
         out[v.name] = as_ints([int(n) for n in flat])
     return out
