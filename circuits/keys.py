@@ -51,12 +51,14 @@ class Honest:
 
     Attributes:
         more: What the instance derives from beside vectors.json, as JSON.
+        others: Instances that derive something else, by name.
     """
 
     instance: Instance
     private: dict[str, Any]
     blinders: tuple[Any, ...]
     more: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, Instance] = field(default_factory=dict)
 
 
 def source(name: str, order: int) -> Callable[[], int]:
@@ -104,32 +106,58 @@ def registered(vector: dict[str, Any]) -> Callable[[Backend], Honest]:
         def weights(challenges: dict[str, int]) -> Any:
             return row_weights(challenges["theta"], len(rows), order)
 
-        def derive(stage: int, challenges: dict[str, int]) -> tuple[Points, ...]:
-            return (sketch(backend, points, weights(challenges)),) if stage == 1 else ()
+        def instance(of: Points) -> Instance:
+            def derive(stage: int, challenges: dict[str, int]) -> tuple[Points, ...]:
+                return (sketch(backend, of, weights(challenges)),) if stage == 1 else ()
 
-        instance = Instance(CONTEXT, static, derive_commitments=derive)
-        more = {"rows": [backend.encode(backend.take(points, np.array([i]))).hex() for i in range(len(rows))]}
-        return Honest(instance, {"rows": table}, (lambda chi: rows.blinder(weights(chi), order),), more)
+            return Instance(CONTEXT, static, derive_commitments=derive)
+
+        index = np.arange(len(rows))
+        others = {
+            "rows in another order": instance(backend.take(points, index[::-1])),
+            "a row twice": instance(backend.take(points, np.array([0, *index[:-1]]))),
+            "negated rows": instance(backend.negate(points)),
+        }
+        more = {"rows": [backend.encode(backend.take(points, np.array([i]))).hex() for i in index]}
+        blinders = (lambda chi: rows.blinder(weights(chi), order),)
+        return Honest(instance(points), {"rows": table}, blinders, more, others)
 
     return honest
 
 
 def improved(document: dict[str, Any]) -> Callable[[Backend], Honest]:
     """Returns the honest proof of S2 for the first vector of a document."""
-    benchmark = Benchmark.of(VECTOR_MODEL, np.array(document["features"]), np.array(document["labels"]))
-    terms = PublicTerms.of(VECTOR_MODEL, VECTOR_ROWS, np.array(document["base"]), benchmark)
+    features, labels, base = (np.array(document[name]) for name in ("features", "labels", "base"))
     vector = document["vectors"][0]
     update = [int(v) for row in vector["update"] for v in row]
 
+    def terms(x: Any, y: Any, w0: Any) -> PublicTerms:
+        return PublicTerms.of(VECTOR_MODEL, VECTOR_ROWS, w0, Benchmark.of(VECTOR_MODEL, x, y))
+
     def honest(backend: Backend) -> Honest:
         point = generators(backend, USE, len(update)).commit(update, 7)
-        instance = terms.instance(
-            CONTEXT, point, squared_norm_max=int(vector["squared-norm-max"]),
-            loss_change_max=int(vector["loss-change-max"]), curve=backend.curve,
-        )  # fmt: skip
-        return Honest(instance, terms.private(np.array(update, dtype=object)), (7,))
+
+        def instance(of: PublicTerms) -> Instance:
+            return of.instance(
+                CONTEXT, point, squared_norm_max=int(vector["squared-norm-max"]),
+                loss_change_max=int(vector["loss-change-max"]), curve=backend.curve,
+            )  # fmt: skip
+
+        true = terms(features, labels, base)
+        others = {
+            "another feature": instance(terms(_changed(features), labels, base)),
+            "another label": instance(terms(features, np.append(labels[:-1], (labels[-1] + 1) % 3), base)),
+            "another base model": instance(terms(features, labels, _changed(base))),
+        }
+        return Honest(instance(true), true.private(np.array(update, dtype=object)), (7,), others=others)
 
     return honest
+
+
+def _changed(values: Any) -> Any:
+    out = values.copy()
+    out[0, 0] -= np.sign(out[0, 0]) or -1
+    return out
 
 
 # -- the document ------------------------------------------------------------------------------------
@@ -175,8 +203,17 @@ def read(entry: dict[str, Any], honest: Honest) -> tuple[VerifyingKey, Instance,
     return key, instance, bytes.fromhex(entry["proof"])
 
 
-def rejected(key: VerifyingKey, instance: Instance, proof: bytes) -> dict[str, tuple[Instance, bytes, str]]:
-    """Returns variants of an accepted proof by name, each with the code of its error."""
+def rejected(
+    key: VerifyingKey, instance: Instance, proof: bytes, others: dict[str, Instance]
+) -> dict[str, tuple[Instance, bytes, str]]:
+    """Returns variants of an accepted proof by name, each with the code of its error.
+
+    Args:
+        key: Of the proof.
+        instance: That the proof is for.
+        proof: Encoded.
+        others: Instances with the same inputs that derive something else (`Honest.others`).
+    """
     backend, layout = key.backend, key.layout
     parts, invalid = Proof.decode(backend, layout, proof), "proof-invalid"
     negated = backend.negate(parts.a)
@@ -194,6 +231,7 @@ def rejected(key: VerifyingKey, instance: Instance, proof: bytes) -> dict[str, t
     for i, point in enumerate(instance.commitments):
         other = (*instance.commitments[:i], backend.negate(point), *instance.commitments[i + 1 :])
         out[f"external commitment {i} negated"] = replace(instance, commitments=other), proof
+    out |= {name: (other, proof) for name, other in others.items()}
     variants = {name: (*variant, invalid) for name, variant in out.items()}
     identity = backend.encode(backend.add(parts.a, negated))
     variants["a byte short"] = instance, proof[:-1], "decode"

@@ -220,10 +220,11 @@ def stored_keys(statement: Frozen) -> dict[str, Any]:
 @EVERY
 def test_the_stored_proof_is_accepted_and_changed_ones_are_not(statement: Frozen, curve: str) -> None:
     entry = stored_keys(statement)["curves"][curve]
-    key, instance, proof = read(entry, statement.prove(statement.vectors())(use(curve)))
+    honest = statement.prove(statement.vectors())(use(curve))
+    key, instance, proof = read(entry, honest)
     assert key.origin == "development"
     verify(key, instance, Proof.decode(key.backend, key.layout, proof))
-    variants = rejected(key, instance, proof)
+    variants = rejected(key, instance, proof, honest.others)
     assert len(variants) >= 8
     for name, (other, data, code) in variants.items():
         with pytest.raises(ZkfedError) as caught:
