@@ -52,5 +52,5 @@ def relu(ranges: Ranges, name: str, pre: Linear, *, fraction_bits: int, bits: in
     ranges.in_range(f"{name}/magnitude", a * 2 - q, bits)
     builder.justify(q.reshape(q.size), (-top, top))
     builder.justify(a.reshape(a.size), (0, top))
-    ranges.in_range(f"{name}/remainder", pre - q * (1 << fraction_bits), fraction_bits)
+    ranges.integer_in_range(f"{name}/remainder", pre - q * (1 << fraction_bits), fraction_bits)
     return a

@@ -20,6 +20,7 @@ import numpy as np
 
 from zkfed.algebra.curve import CURVES
 from zkfed.algebra.field import Ints, as_ints, integer_product, powers
+from zkfed.errors import PolicyError
 from zkfed.fixedpoint import LANE_BITS
 from zkfed.gadgets.compare import at_most
 from zkfed.gadgets.dense import (
@@ -35,11 +36,15 @@ from zkfed.gadgets.dense import (
     sketch_columns,
     update_product,
 )
+from zkfed.gadgets.labels import Labels
 from zkfed.gadgets.lookup import RangeTable
 from zkfed.gadgets.loss import squared_norm
+from zkfed.gadgets.losses import lower_loss, upper_loss
 from zkfed.gadgets.product import horner
 from zkfed.gadgets.relu import relu
 from zkfed.gadgets.strategy import best_limb_bits
+from zkfed.gadgets.tuples import Tables
+from zkfed.losses import Loss
 from zkfed.model import ACTIVATION_BITS
 from zkfed.policy import FEATURE_LIMIT, SHARE_SCALE, UPDATE_BITS, Improvement
 from zkfed.r1cs.builder import Builder, Hint, Values
@@ -89,6 +94,7 @@ class _Evaluation:
         self.updates: list[Update] = []
         self.weights: dict[str, Linear] = {}
         self.shared: dict[str, Linear] = {}
+        self.squares: dict[str, Linear] = {}
 
     @property
     def is_squared(self) -> bool:
@@ -99,15 +105,18 @@ class _Evaluation:
     def declare(self) -> None:
         """Commits everything that does not depend on a challenge."""
         builder, statement = self.builder, self.statement
-        limb_bits = limb_bits_of(statement, passes=len(self.passes))
+        limb_bits = limb_bits_of(statement, self.kind)
         if self.kind == "S3":
             self.ranges = RangeTable(builder, limb_bits, builder.segment("stage-0"))
         else:
             self._declare_update(limb_bits)
+        self.tables = Tables(self.ranges)
+        shape = (statement.rows, self.model.outputs)
+        self.labels = None if self.is_squared else Labels(builder, shape, "stage-0")
         for one in self.passes:
             self._declare_pass(one)
         self._compare()
-        self.ranges.commit()
+        self.tables.commit()
 
     def _declare_update(self, limb_bits: int) -> None:
         builder, start, half = self.builder, 0, 1 << (UPDATE_BITS - 1)
@@ -123,12 +132,8 @@ class _Evaluation:
     def _declare_pass(self, one: Pass) -> None:
         """Commits the products and activations of every layer."""
         builder, model = self.builder, self.model
-        left = FEATURE_LIMIT if self.kind == "S2" else FEATURE_BOUND
-        weight = (1 << model.weight_bits) - 1
-        # The update adds to W0; both models of S3 are base models.
-        weight += 1 << (UPDATE_BITS - 1) if one is self.new and self.updates else 0
-        for layer, (rows, columns) in enumerate(model.layers, 1):
-            name, maximum = f"{one.name}/layer-{layer}", rows * left * weight
+        for layer, (_, columns) in enumerate(model.layers, 1):
+            name, maximum = f"{one.name}/layer-{layer}", product_max(self.statement, self.kind, layer)
             is_last = layer == len(model.layers)
             if is_last and self.is_squared:
                 maximum += FEATURE_BOUND << model.fraction_bits
@@ -139,7 +144,6 @@ class _Evaluation:
                 one.activations.append(
                     relu(self.ranges, name, pre, fraction_bits=model.fraction_bits, bits=ACTIVATION_BITS)
                 )
-                left = (1 << ACTIVATION_BITS) - 1
 
     def _hint(self, one: Pass, layer: int) -> Hint:
         unit = target_unit(self.statement) if self.is_squared and layer == len(self.model.layers) - 1 else 0
@@ -151,45 +155,55 @@ class _Evaluation:
         return hint
 
     def _loss(self, one: Pass, side: str) -> Linear:
-        """Returns one committed wire: the sum of the losses, from below or from above."""
-        if not self.is_squared:
-            raise ValueError(f"there is no circuit for the loss {self.statement.loss}")
-        total = squared_norm(self.builder, f"{one.name}/loss", one.products[-1].wires)
-        return self.builder.define(f"{one.name}/{side}", total, segment="stage-0")
+        """Returns one committed wire: the sum of the losses, from below ("low") or from above ("high")."""
+        name, logits = f"{one.name}/{side}", one.products[-1].wires
+        if self.labels is None:
+            # Exact: one wire is both.
+            if one.name not in self.squares:
+                total = squared_norm(self.builder, f"{one.name}/squares", logits)
+                self.squares[one.name] = self.builder.define(name, total, segment="stage-0")
+            return self.squares[one.name]
+        bound = lower_loss if side == "low" else upper_loss
+        return bound(self.tables, name, loss_of(self.statement, self.kind), logits, self.labels)
 
     def _compare(self) -> None:
         """Declares the public numbers of the claim and compares the losses with them."""
         builder, ranges = self.builder, self.ranges
         high = self._loss(self.new, "high")
         if self.kind == "S2":
-            at_most(ranges, "improvement", high, builder.input("loss-max", bounds=self._up_to(high)))
+            at_most(ranges, "improvement", high, self._compared("loss-max", high, 0))
             return
         low = self._loss(self.old, "low")
         share = builder.input("share", bounds=(1, SHARE_SCALE))
-        least = builder.input("base-loss-min", bounds=self._up_to(low))
+        least = self._compared("base-loss-min", low, self.statement.base_loss_min)
         kept = builder.product("improvement/kept", low, constant(SHARE_SCALE) - share, segment="stage-0")
         at_most(ranges, "improvement", high * SHARE_SCALE, kept)
         at_most(ranges, "base-loss/least", least, low)
         if self.statement.base_loss_max is not None:
             old = self._loss(self.old, "high")
-            at_most(ranges, "base-loss/most", old, builder.input("base-loss-max", bounds=self._up_to(old)))
+            most = self._compared("base-loss-max", old, self.statement.base_loss_max)
+            at_most(ranges, "base-loss/most", old, most)
 
-    def _up_to(self, loss: Linear) -> tuple[int, int]:
-        """Returns the range of a public number that is compared with a loss."""
-        bounds = self.builder.bounds(loss)
-        if bounds is None:
-            raise ValueError(f"{self.builder.name}: a loss is not integer-typed")
-        return 0, bounds[1]
+    def _compared(self, name: str, loss: Linear, planned: int) -> Linear:
+        """Declares a public number that is compared with a loss, in the range of the loss."""
+        _, largest = self.builder.proven_bounds(loss)
+        if planned > largest:
+            raise PolicyError(f"{name} is {planned}, no {self.statement.loss} loss of these rows is above {largest}")
+        return self.builder.input(name, bounds=(0, largest))
 
     # -- after the challenges ----------------------------------------------------------------
 
     def prove(self) -> None:
         """Adds what the challenges check."""
         builder, model = self.builder, self.model
-        alpha, rho, tau = builder.challenge("alpha", "rho", "tau")
-        self.ranges.close(alpha)
+        # beta keeps the columns of tables apart; the other losses have none with several.
+        has_columns = self.statement.loss in ("logistic", "cross-entropy")
+        alpha, *beta, rho, tau = builder.challenge("alpha", *(["beta"] if has_columns else []), "rho", "tau")
+        self.tables.close(alpha, beta[0] if beta else alpha)
         bias = builder.input("rows/bias")
         features, targets = self._sketch_rows(bias, rho)
+        if self.labels is not None:
+            self.labels.close(rho, tau, targets)
         self.folded = horner(builder, "targets/columns", targets, tau) * target_unit(self.statement)
         for one in self.passes:
             sketch = features
@@ -257,12 +271,41 @@ def target_unit(statement: Improvement) -> int:
     return FEATURE_LIMIT << model.fraction_bits
 
 
-def limb_bits_of(statement: Improvement, *, passes: int) -> int:
+def product_max(statement: Improvement, kind: str, layer: int) -> int:
+    """Returns the largest |Z_ik| of a layer, of the base model and of the updated one."""
+    model = statement.model
+    left = (1 << ACTIVATION_BITS) - 1 if layer > 1 else FEATURE_LIMIT if kind == "S2" else FEATURE_BOUND
+    # The update adds to W0; both models of S3 are base models.
+    weight = (1 << model.weight_bits) - 1 + (0 if kind == "S3" else 1 << (UPDATE_BITS - 1))
+    return model.layers[layer - 1][0] * left * weight
+
+
+@functools.lru_cache(maxsize=32)
+def loss_of(statement: Improvement, kind: str) -> Loss:
+    """Returns the loss at the scale of the model's logits: what circuit, prover and verifier compute by."""
+    model = statement.model
+    logit_max = product_max(statement, kind, len(model.layers))
+    return Loss(statement.loss, model.classes, FEATURE_LIMIT << model.fraction_bits, logit_max)
+
+
+def limb_bits_of(statement: Improvement, kind: str) -> int:
     """Returns the limb size of the range table that costs a prover least."""
     model, n = statement.model, statement.rows
-    hidden = passes * n * sum(columns for _, columns in model.layers[:-1])
+    hidden = (1 if kind == "S2" else 2) * n * sum(columns for _, columns in model.layers[:-1])
     ranges = [(hidden, ACTIVATION_BITS), (hidden, model.fraction_bits)] if hidden else []
-    return best_limb_bits([*ranges, (model.parameters, UPDATE_BITS)])
+    updates = [] if kind == "S3" else [(model.parameters, UPDATE_BITS)]
+    return best_limb_bits([*ranges, *updates, *_loss_ranges(statement, kind)])
+
+
+def _loss_ranges(statement: Improvement, kind: str) -> list[tuple[int, int]]:
+    """Returns the ranges that the losses of the new model, and of the old one if it is private, check."""
+    loss, n, outputs = loss_of(statement, kind), statement.rows, statement.model.outputs
+    logit_bits = loss.logit_max.bit_length() + 1
+    if loss.name in ("logistic", "cross-entropy"):
+        return [(n * outputs, int(loss.chords.width_bits.max()))]
+    if loss.name == "accuracy":
+        return [(n * outputs, logit_bits + 1)]
+    return [(n, logit_bits)] if loss.name == "hinge" else []
 
 
 @functools.lru_cache(maxsize=16)
@@ -276,6 +319,7 @@ def evaluation_circuit(statement: Improvement, kind: str, curve: str = "bls12-38
 
     Raises:
         ValueError: The bit budget: a value could wrap around the field.
+        PolicyError: L_min or L_cap is above every loss of n rows.
     """
     evaluation = _Evaluation(statement, kind, curve)
     evaluation.declare()

@@ -28,7 +28,7 @@ from zkfed.groth16.proof import Instance
 from zkfed.inference import Forward, forward
 from zkfed.policy import FEATURE_LIMIT, SHARE_SCALE, Improvement
 from zkfed.statements.context import Context
-from zkfed.statements.terms import check_norm, checked_base, layer_sketches, row_powers, squared_loss_of
+from zkfed.statements.terms import check_norm, checked_base, layer_sketches, loss_bound, row_powers
 from zkfed.updates.update import encode_ints, model_digest
 
 __all__ = ["DrawnRows", "OwnTerms"]
@@ -164,12 +164,12 @@ class OwnTerms:
         statement, targets = self.statement, private["targets"]
         if "update" in private:
             check_norm(private["update"], squared_norm_max)
-        low = squared_loss_of(statement, private["old"].logits, targets)
-        high = squared_loss_of(statement, private["new"].logits, targets)
+        low = loss_bound(statement, self.kind, "low", private["old"].logits, targets)
+        high = loss_bound(statement, self.kind, "high", private["new"].logits, targets)
         if low < statement.base_loss_min:
             raise UnsatisfiedConstraint("the base loss is below the smallest accepted one", "base-loss/least/top", (0,))
-        cap = statement.base_loss_max
-        if cap is not None and squared_loss_of(statement, private["old"].logits, targets) > cap:
+        cap, old = statement.base_loss_max, private["old"].logits
+        if cap is not None and loss_bound(statement, self.kind, "high", old, targets) > cap:
             raise UnsatisfiedConstraint("the base loss is above the largest accepted one", "base-loss/most/top", (0,))
         if SHARE_SCALE * high > (SHARE_SCALE - millionths) * low:
             raise UnsatisfiedConstraint(

@@ -26,7 +26,7 @@ from zkfed.inference import Forward, forward
 from zkfed.model import LinearModel, Model
 from zkfed.policy import SHARE_SCALE, Improvement
 from zkfed.r1cs.system import System
-from zkfed.statements.evaluation import evaluation_circuit, target_unit
+from zkfed.statements.evaluation import evaluation_circuit, loss_of, target_unit
 from zkfed.statements.improvement import Benchmark, PublicTerms, improvement_circuit
 from zkfed.updates.update import model_digest
 
@@ -75,10 +75,18 @@ def checked_base(model: Model, base: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return w0.astype(np.int64)
 
 
-def squared_loss_of(statement: Improvement, logits: npt.NDArray[Any], targets: npt.NDArray[Any]) -> int:
-    """Returns sum (Z - unit T)^2, exactly."""
-    residual = as_ints(logits) - as_ints(targets) * target_unit(statement)
-    return int((residual * residual).sum())
+def loss_bound(
+    statement: Improvement, kind: str, side: str, logits: npt.NDArray[Any], targets: npt.NDArray[Any]
+) -> int:
+    """Returns the loss of all rows: at most the real one for "low", at least for "high".
+
+    Targets count in `target_unit`.
+    """
+    if statement.loss == "squared":
+        residual = as_ints(logits) - as_ints(targets) * target_unit(statement)
+        return int((residual * residual).sum())
+    loss = loss_of(statement, kind)
+    return loss.lower(logits, targets) if side == "low" else loss.upper(logits, targets)
 
 
 def check_norm(update: npt.NDArray[Any], squared_norm_max: int) -> None:
@@ -122,7 +130,7 @@ class BenchmarkTerms:
             logits = forward(model, w0, benchmark.features).logits
         except ValueError as error:
             raise DecodeError(f"base model: {error}") from None
-        loss = squared_loss_of(statement, logits, targets)
+        loss = loss_bound(statement, "S2", "low", logits, targets)
         return cls(statement, w0, benchmark.features, targets, loss, benchmark.digest)
 
     @functools.cached_property
@@ -157,7 +165,7 @@ class BenchmarkTerms:
             logits = self._after(update).logits
         except ValueError as error:
             raise UnsatisfiedConstraint(str(error), "new/layer-1/magnitude", (0,)) from None
-        return squared_loss_of(self.statement, logits, self.targets) - self.loss
+        return loss_bound(self.statement, "S2", "high", logits, self.targets) - self.loss
 
     def check_update(self, update: npt.NDArray[Any], *, squared_norm_max: int, loss_change_max: int) -> None:
         """Says before proving whether an update satisfies the statement.
