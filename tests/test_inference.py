@@ -36,10 +36,23 @@ def test_equals_plain_integers(model: Model, seed: int, size: int) -> None:
     assert len(got.activations) == len(model.hidden)
 
 
-def test_sums_beyond_machine_integers_are_exact() -> None:
-    model = LinearModel(2, 1)
-    w, x = np.array([[1 << 60], [1 << 60], [-(1 << 59)]]), np.array([[127, 127, 127]])
-    assert forward(model, w, x).logits.tolist() == [[127 * ((1 << 61) - (1 << 59))]]
+@pytest.mark.parametrize("weight", [1 << 60, -(1 << 60), (1 << 62) // 127 - 1, -(1 << 62) // 127 + 1])
+def test_sums_beyond_machine_integers_are_exact(weight: int) -> None:
+    w, x = np.full((3, 1), weight), np.array([[127, 127, 127]])
+    assert forward(LinearModel(2, 1), w, x).logits.tolist() == [[3 * 127 * weight]]
+
+
+@pytest.mark.parametrize(("quotient", "is_allowed"), [(65535, True), (65536, False), (-65535, True), (-65536, False)])
+def test_the_range_of_activations_is_exact(quotient: int, is_allowed: bool) -> None:
+    model = MLP(1, (1,), 2, weight_bits=30)
+    bias = -(-quotient * 2**15 // 127)  # the smallest w with 127 w >= 2^15 quotient
+    weights, row = np.array([0, bias, 0, 0]), np.array([[0, 127]])
+    if is_allowed:
+        assert forward(model, weights, row).pre[0].tolist() == [[127 * bias]]
+        assert forward(model, weights, row).activations[0].tolist() == [[max(quotient, 0)]]
+        return
+    with pytest.raises(ValueError, match="hidden layer 1, unit 0"):
+        forward(model, weights, row)
 
 
 def test_an_activation_outside_its_range_names_layer_and_unit() -> None:

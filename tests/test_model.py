@@ -56,7 +56,9 @@ def test_shapes() -> None:
     [({"features": 0}, "MLP.features is 0"), ({"classes": True}, "MLP.classes is True"),
      ({"hidden": ()}, r"MLP.hidden is \(\)"), ({"hidden": [3]}, r"MLP.hidden is \[3\]"),
      ({"hidden": (3, 0)}, "MLP.hidden holds 0"), ({"hidden": (3.0,)}, "MLP.hidden holds 3.0"),
-     ({"hidden": (1,) * 9}, "tuple of 1 to 8 widths"), ({"fraction_bits": 16}, "MLP.fraction_bits is 16")],
+     ({"hidden": (1,) * 9}, "tuple of 1 to 8 widths"), ({"fraction_bits": 16}, "MLP.fraction_bits is 16"),
+     ({"hidden": (4097,)}, "MLP.hidden holds 4097"), ({"features": 65537}, "MLP.features is 65537"),
+     ({"classes": 4097}, "MLP.classes is 4097"), ({"weight_bits": 31}, "MLP.weight_bits is 31")],
 )  # fmt: skip
 def test_a_wrong_field_is_named(changes: dict[str, Any], text: str) -> None:
     with pytest.raises(PolicyError, match=text):
@@ -93,7 +95,8 @@ def test_a_registration_makes_a_statement_about_own_rows() -> None:
     [({"registration": Registration(39)}, "39 registered rows for 10 drawn ones"),
      ({"registration": 40}, "Improvement.registration is a int"),
      ({"registration": None, "base_loss_max": 5}, "base_loss_max is for registered rows"),
-     ({"base_loss_max": 0}, "Improvement.base_loss_max is 0"), ({"base_loss_max": 5.0}, "Improvement.base_loss_max")],
+     ({"base_loss_max": 0}, "Improvement.base_loss_max is 0"), ({"base_loss_max": 5.0}, "Improvement.base_loss_max"),
+     ({"base_loss_max": 1 << 256}, "Improvement.base_loss_max is a number of 257 bits")],
 )  # fmt: skip
 def test_what_a_registration_needs(changes: dict[str, Any], text: str) -> None:
     with pytest.raises(PolicyError, match=text):
@@ -118,7 +121,8 @@ def test_bounds_that_no_client_can_meet_are_refused(classes: int, bounds: tuple[
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [((3,), "rows is 3"), ((8, 0, 9), "class_rows_max is 9"), ((8, 5, 4), "class_rows_min is 5"),
-     ((8, -1), "class_rows_min is -1"), ((8.0,), "rows is 8.0"), ((1 << 17,), "rows is 131072")],
+     ((8, -1), "class_rows_min is -1"), ((8, 0, 0), "class_rows_max is 0"), ((8.0,), "rows is 8.0"),
+     ((1 << 17,), "rows is 131072")],
 )  # fmt: skip
 def test_a_wrong_registration_is_refused(arguments: tuple[Any, ...], text: str) -> None:
     with pytest.raises(PolicyError, match=f"Registration.{text}"):
