@@ -14,12 +14,15 @@ import numpy.typing as npt
 import pytest
 
 from tests.layers.forge import HONEST, REPEATED, Forge
+from tests.layers.own_rows import OwnCohort
 from tests.layers.parties import Cohort, make_policy
 from zkfed.errors import CommitmentMismatch, PolicyError
 from zkfed.inference import forward
 from zkfed.layers.certificate import Certificate, NoCertificate, certificates, expected_excess, refusals
 from zkfed.layers.transcript import Transcript, released_sums
+from zkfed.local import LocalFederation
 from zkfed.losses import Loss
+from zkfed.orchestrator.events import Released
 from zkfed.policy import MLP, SHARE_SCALE, Improvement, LinearModel, Registration, RoundPolicy
 
 ROWS = b"the benchmark"
@@ -214,6 +217,24 @@ def test_true_records_have_one(forge: Forge) -> None:
         assert "at least 1 %" in str(one)
 
 
+@pytest.mark.parametrize("loss", ["hinge", "logistic", "cross-entropy"])
+def test_a_true_record_of_each_loss_has_one(loss: str) -> None:
+    model = LinearModel(features=3, classes=3 if loss == "cross-entropy" else 2)
+    statement = Improvement(model, rows=20, at_least="3%", loss=loss)
+    federation = LocalFederation(policy_of(statement, 0.5), devices=2)
+    assert [e.accepted for e in federation.run(rounds=1) if isinstance(e, Released)] == [2]
+    (found,) = certificates(federation.transcript)
+    assert isinstance(found, Certificate)
+    assert (found.updates, found.loss, found.at_least) == (2, loss, Fraction(3, 200))
+    rows, (before, after) = federation.agreement.benchmark, federation.transcript.models()
+    losses = [real_loss(loss, rows.features @ w / ONE, rows.targets // ONE) for w in (before, after)]
+    # An upper bound of the published loss over a lower bound of the base loss: close, and on the safe side.
+    change = losses[1] / losses[0] - 1
+    assert change <= float(found.published_change) <= change + 0.01 * (1 + abs(change))
+    noise = 2 * (federation.agreement.noise_scale.sigma * 0.5 / 2 / 2**15) ** 2
+    assert found.expected_excess == pytest.approx(expected_excess(statement, rows.features, noise) / losses[0], 0.01)
+
+
 def test_the_claim_is_never_rounded_up() -> None:
     text = str(Certificate(1, 2, "squared", Fraction(29_999_999, 10**9), 0.1, Fraction(1, 3)))
     assert "at least 2.9999 %" in text
@@ -239,6 +260,16 @@ def test_a_round_with_a_longer_step_has_none() -> None:
     (found,) = certificates(cohort.transcript)
     assert isinstance(found, NoCertificate)
     assert found.reasons == ("the server's step is 1.5 times the mean, more than the mean",)
+
+
+def test_a_round_about_registered_rows_has_none() -> None:
+    cohort = OwnCohort()
+    opened = cohort.ready()
+    cohort.open(opened)
+    cohort.close([opened])
+    (found,) = certificates(cohort.transcript)
+    assert isinstance(found, NoCertificate)
+    assert found.reasons == ("S1: each client proves it on rows of its own",)
 
 
 def test_a_shorter_step_claims_its_share() -> None:
