@@ -202,9 +202,10 @@ class _Evaluation:
         self.tables.close(alpha, beta[0] if beta else alpha)
         bias = builder.input("rows/bias")
         features, targets = self._sketch_rows(bias, rho)
-        if self.labels is not None:
+        if self.labels is None:
+            self.folded = horner(builder, "targets/columns", targets, tau) * target_unit(self.statement)
+        else:
             self.labels.close(rho, tau, targets)
-        self.folded = horner(builder, "targets/columns", targets, tau) * target_unit(self.statement)
         for one in self.passes:
             sketch = features
             for layer in range(1, len(model.layers) + 1):
