@@ -103,8 +103,8 @@ def test_one_output_needs_to_know_what_it_is() -> None:
         ([(np.ones((3, 3)), np.ones(3), 1)], "layer 1 has 3 parts"),
         ([np.ones((2, 2))] * 10, "layer 10: more than 8 hidden layers"),
         ([np.ones((2, 5000)), np.ones((5000, 3))], "layer 1 has 5000 hidden units, at most 4096"),
-        (np.ones((3, 4)), "a ndarray cannot be imported"),
-        ("model.pt", "a str cannot be imported"),
+        (np.ones((3, 4)), "ndarray cannot be imported"),
+        ("model.pt", "^str cannot be imported"),
     ],
 )
 def test_arrays_that_are_no_model_are_refused_by_layer(source: Any, text: str) -> None:
@@ -112,10 +112,22 @@ def test_arrays_that_are_no_model_are_refused_by_layer(source: Any, text: str) -
         import_model(source)
 
 
-@pytest.mark.parametrize(("outputs", "classes"), [(3, 2), (3, 4), (3, 1), (2, 3), (1, 3)])
+@pytest.mark.parametrize(("outputs", "classes"), [(3, 2), (3, 4), (3, 1), (2, 3), (2, 1), (1, 3)])
 def test_classes_that_do_not_fit_the_last_layer_are_refused(outputs: int, classes: int) -> None:
-    with pytest.raises(ModelRefused, match="the last layer has"):
+    with pytest.raises(ModelRefused, match=f"the last layer has {outputs} outputs, {classes} classes need"):
         import_model([np.ones((4, outputs))], classes=classes)
+
+
+class InTraining:
+    """Refuses to be an array as a torch tensor that requires a gradient does."""
+
+    def __array__(self, *_arguments: object, **_options: object) -> np.ndarray:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+
+def test_what_will_not_become_an_array_is_refused_by_layer() -> None:
+    with pytest.raises(ModelRefused, match="layer 2: weights are no array of numbers"):
+        import_model([np.ones((3, 4)), InTraining()])
 
 
 def test_bits_are_the_models() -> None:
@@ -157,6 +169,12 @@ def test_a_classifier_keeps_its_decision_function(estimator: Any, labels: np.nda
     assert got.source == f"scikit-learn {type(estimator).__name__}"
     z = estimator.decision_function(X).reshape(len(X), -1)
     np.testing.assert_allclose(logits_of(got, X), z, rtol=0, atol=1e-12)
+
+
+def test_sparse_coefficients_are_the_same_model() -> None:
+    estimator = fitted(linear_model.SGDClassifier(penalty="l1", random_state=0), Y)
+    dense = import_model(estimator).weights
+    assert import_model(estimator.sparsify()).weights.tolist() == dense.tolist()
 
 
 def test_probabilities_are_those_of_the_losses() -> None:

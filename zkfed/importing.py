@@ -79,13 +79,13 @@ def import_model(
         layers, loss, name = _from_module(source), "", "torch Sequential"
     else:
         raise ModelRefused(
-            f"a {kind.__name__} cannot be imported; give a list of matrices or (matrix, bias) pairs, "
+            f"{kind.__name__} cannot be imported; give a list of matrices or (matrix, bias) pairs, "
             f"a fitted scikit-learn estimator, an nn.Sequential or a state_dict"
         )
     matrices = _matrices(layers)
-    if matrices[-1].shape[1] == 2:
+    if matrices[-1].shape[1] == 2 and classes in (None, 2):
         matrices[-1] = matrices[-1][:, 1:] - matrices[-1][:, :1]
-        classes = 2 if classes is None else classes
+        classes = 2
     model = _model(matrices, classes, fraction_bits, weight_bits)
     weights = np.concatenate([m.ravel() for m in matrices]).reshape(model.shape)
     return ImportedModel(model, weights, name, loss or _usual_loss(model.classes))
@@ -133,7 +133,7 @@ def _guess(dimensions: int) -> str:
 def _floats(layer: str, part: str, values: Any) -> Floats:
     try:
         array = np.asarray(values)
-    except ValueError:
+    except (TypeError, ValueError, RuntimeError):  # the last from torch: a tensor in training
         raise ModelRefused(f"{layer}: {part} are no array of numbers") from None
     if array.dtype.kind not in "fiu":
         raise ModelRefused(f"{layer}: {part} are {array.dtype}, expected real numbers")
@@ -205,7 +205,8 @@ def _from_estimator(estimator: Any) -> tuple[list[Layer], int, str, str]:
 
 
 def _linear_layer(estimator: Any) -> Layer:
-    w = np.atleast_2d(np.asarray(estimator.coef_)).T
+    coefficients = estimator.coef_.toarray() if hasattr(estimator.coef_, "toarray") else estimator.coef_  # sparsify()
+    w = np.atleast_2d(np.asarray(coefficients)).T
     b = np.broadcast_to(np.atleast_1d(np.asarray(estimator.intercept_)), (w.shape[1],))
     return f"{type(estimator).__name__}.coef_", w, b
 
