@@ -163,6 +163,11 @@ def test_other_losses_of_many_classes(loss: str) -> None:
     expected = 0.5 if loss == "accuracy" else ((0.25 + 0.0625) + (0.75**2 + 0.25)) / 2
     assert report.loss == pytest.approx((expected, expected))
     assert report.layers[0].lost == 0  # what is 0 does not get lost
+    rows = [line.split()[:3] for line in str(report).splitlines()[2:4]]
+    assert rows == [
+        ["accuracy", "50.00%", "50.00%"],
+        ["errors" if loss == "accuracy" else loss, *[f"{expected:.5g}"] * 2],
+    ]
 
 
 @settings(max_examples=40)

@@ -116,7 +116,8 @@ class QuantisationReport:
             before, after = self.accuracy
             rows.append(["accuracy", f"{before:.2%}", f"{after:.2%}", f"{_counted(self.moved, 'row')} moved"])
         before, after = self.loss
-        return [*rows, [self.loss_name, f"{before:.5g}", f"{after:.5g}", f"logits by {self.logit_error:.2g} at most"]]
+        name = "errors" if self.loss_name == "accuracy" else self.loss_name
+        return [*rows, [name, f"{before:.5g}", f"{after:.5g}", f"logits by {self.logit_error:.2g} at most"]]
 
     def _layers(self) -> list[list[str]]:
         rows = [["layer", "weights", "largest", "bits", "cut", "lost", "activations to", "bits"]]
