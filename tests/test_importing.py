@@ -244,6 +244,8 @@ def one_against_rest() -> Any:
         (lambda: fitted(linear_model.LogisticRegression(max_iter=5), Y + 1), r"classes_ are \[1, 2.*fit it on class"),
         (lambda: fitted(linear_model.Perceptron(), 2 * BINARY - 1), r"Perceptron.classes_ are \[-1, 1\]"),
         (lambda: fitted(quick_mlp(), np.where(BINARY, "yes", "no")), r"classes_ are \['no', 'yes'\]"),
+        (lambda: fitted(quick_mlp(), 0 * Y), "MLPClassifier was fitted on rows of one class"),
+        (lambda: fitted(linear_model.RidgeClassifier(), 0 * Y), "RidgeClassifier was fitted on rows of one class"),
         (one_against_rest, "LogisticRegression.multi_class is 'ovr'"),
         (linear_model.LogisticRegression, "the LogisticRegression is not fitted"),
         (lambda: fitted(svm.SVC(kernel="linear"), Y), "the estimator SVC is not supported; supported are Linear"),

@@ -102,6 +102,20 @@ def test_a_state_dict_of_other_layers_is_refused_with_the_layer(name: str, text:
         import_model(state_of(REFUSED[name]))
 
 
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        ({"fc.bias": np.ones(3)}, "layer 'fc' holds 'bias'; only Linear"),  # weight_norm keeps the weight elsewhere
+        ({"fc.weight": np.ones((3, 2)), "fc.scale": np.ones(3)}, "layer 'fc' holds 'weight, scale'"),
+        ({"weight_v": np.ones((3, 2))}, "the layer holds 'weight_v'"),
+        ({"epoch": 3, "model": {}}, "the layer holds 'epoch, model'"),
+    ],
+)
+def test_a_state_dict_that_holds_something_else_is_refused(state: dict[str, Any], text: str) -> None:
+    with pytest.raises(ModelRefused, match=text):
+        import_model(state)
+
+
 def test_a_state_dict_in_another_order_is_refused_with_the_layer() -> None:
     state = state_of(MODELS["nested"])
     backwards = dict(reversed(state.items()))

@@ -225,6 +225,8 @@ def _classes(estimator: Any, outputs: int) -> int:
         if outputs != 1:
             raise ModelRefused(f"{name}: {outputs} targets; a regression has one here")
         return 1
+    if len(labels) < 2:
+        raise ModelRefused(f"{name} was fitted on rows of one class, expected two or more")
     if not np.array_equal(labels, np.arange(len(labels))):
         raise ModelRefused(
             f"{name}.classes_ are {shown(np.asarray(labels).tolist())}, expected 0, 1, ...: fit it on class numbers"
