@@ -233,9 +233,16 @@ def one_against_rest() -> Any:
     return estimator
 
 
+def poisson() -> Any:
+    estimator = fitted(regressor(), REGRESSION)
+    estimator.out_activation_ = "exp"  # as loss="poisson" makes it from scikit-learn 1.7 on
+    return estimator
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
+        (poisson, "MLPRegressor, layer 3: output 'exp'; only identity, logistic, softmax are supported"),
         (lambda: fitted(quick_mlp(activation="tanh"), Y), "MLPClassifier, layer 1: activation 'tanh'; only 'relu'"),
         (spoilt, "MLPClassifier, layer 2: weights hold 1 NaN"),
         (lambda: fitted(quick_mlp(), np.eye(10)[Y].astype(int)), "10 outputs for 10 classes; a row has one label"),

@@ -211,10 +211,19 @@ def _linear_layer(estimator: Any) -> Layer:
     return f"{type(estimator).__name__}.coef_", w, b
 
 
+_OUTPUTS = ("identity", "logistic", "softmax")
+"""Of a last layer: a loss here starts from the logits, and makes these itself. The poisson loss has "exp"."""
+
+
 def _perceptron_layers(estimator: Any) -> list[Layer]:
     name = type(estimator).__name__
     if estimator.activation != "relu" and len(estimator.coefs_) > 1:
         raise ModelRefused(f"{name}, layer 1: activation {shown(estimator.activation)}; only 'relu' is supported")
+    if estimator.out_activation_ not in _OUTPUTS:
+        raise ModelRefused(
+            f"{name}, layer {len(estimator.coefs_)}: output {shown(estimator.out_activation_)}; "
+            f"only {', '.join(_OUTPUTS)} are supported"
+        )
     pairs = zip(estimator.coefs_, estimator.intercepts_, strict=True)
     return [(f"{name}, layer {number}", w, b) for number, (w, b) in enumerate(pairs, 1)]
 
