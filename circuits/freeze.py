@@ -9,6 +9,7 @@ changes a circuit raises VERSION in its module of zkfed/statements, and gets a n
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sys
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from circuits import evaluations
 from circuits.keys import Honest, bounded, counted, improved, key_differences, keys_document, registered
 from circuits.vectors import (
     bound_vectors,
@@ -182,6 +184,14 @@ STATEMENTS = (
     Frozen(
         "registration", _registration, tuple(REGISTRATIONS), registration_vectors, _registration_budget,
         _first(registered),
+    ),
+    *(
+        Frozen(
+            name, evaluations.build(kind), evaluations.SHAPES[kind],
+            functools.partial(evaluations.evaluation_vectors, kind),
+            functools.partial(evaluations.evaluation_budget, kind), evaluations.evaluated(kind),
+        )
+        for name, kind in (("own-data", "S1"), ("benchmark-loss", "S2"), ("published-model", "S3"))
     ),
 )  # fmt: skip
 

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 
 from circuits import freeze
+from circuits.evaluations import statement_of
 from circuits.freeze import CURVES, STATEMENTS, Frozen, contents, differences, encode, keys_of, write
 from circuits.keys import key_differences, read, rejected
 from circuits.vectors import VECTOR_MODEL, VECTOR_ROWS
 from tests.statements.circuit_samples import Sample, bounded_run, reducing
+from tests.statements.evaluation_samples import Subject
 from tests.witness_runner import Run
 from zkfed.algebra.backend import use
 from zkfed.algebra.curve import CURVES as CURVES_BY_NAME
@@ -39,6 +41,9 @@ KINDS = {
     "update-bound": BOUND,
     "noise-bound": BOUND,
     "one-hot": {"counts/boolean", "total/at-most-one", "total/at-least"},
+    "own-data": BOUND | {"improvement", "base-loss/least", "base-loss/most"},
+    "benchmark-loss": BOUND | {"improvement"},
+    "published-model": {"improvement", "base-loss/least", "base-loss/most"},
     "registration": {"numbers", "labels", "class-rows-min", "class-rows-max"},
     "bounded-count": {"counts/range", "counts/at-most-each", "total/at-least", "total/at-most"},
 }
@@ -164,11 +169,27 @@ def registration_run(vector: dict[str, Any], system: System, *, is_strict: bool 
     return Run(system, static, {"rows": rows}, is_strict=is_strict)
 
 
+def evaluation_run(document: dict[str, Any], kind: str, curve: str) -> Callable[..., Run]:
+    def run(vector: dict[str, Any], system: System, *, is_strict: bool = True) -> Run:
+        arrays = document["cases"][vector["shape"]] | ({"update": vector["update"]} if "update" in vector else {})
+        numbers = {name: np.array(values, dtype=np.int64) for name, values in arrays.items()}
+        case = Subject(statement_of(kind, vector["shape"]), kind, **numbers, curve=CURVES_BY_NAME[curve])
+        static = {name: int(vector[name]) for name in vector if name in {i.name for i in system.inputs}}
+        return replace(case.run(is_strict=is_strict, **static), system=system)
+
+    return run
+
+
+KINDS_OF = {"own-data": "S1", "benchmark-loss": "S2", "published-model": "S3"}
+
+
 def run_of(statement: Frozen, document: dict[str, Any], curve: str) -> Callable[..., Run]:
     if statement.name == "improvement":
         return improvement_run(document, curve)
     if statement.name == "registration":
         return registration_run
+    if statement.name in KINDS_OF:
+        return evaluation_run(document, KINDS_OF[statement.name], curve)
     return count_run if "counts" in document["vectors"][0] else bound_run
 
 
@@ -184,7 +205,7 @@ def vectors() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("statement", "document", "vector", "curve"), [*vectors()])
 def test_vectors(statement: Frozen, document: dict[str, Any], vector: dict[str, Any], curve: str) -> None:
-    system = statement.build(document["shape"], curve)
+    system = statement.build(vector.get("shape", document["shape"]), curve)
     run = run_of(statement, document, curve)
     if vector["expect"] == "accept":
         run(vector, system).check()
