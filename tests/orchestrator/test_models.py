@@ -45,7 +45,8 @@ def test_a_perceptron_is_federated(tmp_path: Path) -> None:
         options=Options(make_client=lambda _i, device, shard: Client(device, shard, train)),
     )  # fmt: skip
     events = list(federation.run(rounds=1))
-    assert [e.accepted for e in events if isinstance(e, Released)] == [4]
+    assert all(e.accepted >= 3 for e in events if isinstance(e, Released))
+    assert sum(isinstance(e, Released) for e in events) == 1
     assert federation.base.shape == MODEL.shape
     federation.transcript.save(tmp_path)
     zkfed.check_release(Transcript.load(tmp_path))

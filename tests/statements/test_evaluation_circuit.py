@@ -19,7 +19,7 @@ from zkfed.algebra.curve import BN254
 from zkfed.errors import DecodeError, ProofInvalid, UnsatisfiedConstraint
 from zkfed.inference import forward
 from zkfed.policy import SHARE_SCALE
-from zkfed.statements.evaluation import target_unit
+from zkfed.statements.evaluation import evaluation_circuit, target_unit
 from zkfed.statements.improvement import Benchmark
 from zkfed.statements.terms import BenchmarkTerms, loss_bound
 
@@ -196,6 +196,11 @@ def test_an_activation_outside_its_range_fails() -> None:
     work = one.run(is_strict=False)
     work.private["new"].pre[0][0, 0] = 1 << 31
     assert {"table/sum", "new/layer-1/equal"} <= work.failing()
+
+
+def test_another_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="no statement 'bn254' about losses"):
+        evaluation_circuit(made("linear", "S2").statement, "bn254")
 
 
 # -- the public terms -----------------------------------------------------------------------------

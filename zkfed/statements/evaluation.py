@@ -322,6 +322,8 @@ def evaluation_circuit(statement: Improvement, kind: str, curve: str = "bls12-38
         ValueError: The bit budget: a value could wrap around the field.
         PolicyError: L_min or L_cap is above every loss of n rows.
     """
+    if kind not in ("S1", "S2", "S3"):
+        raise ValueError(f"there is no statement {kind!r} about losses; there are S1, S2 and S3")
     evaluation = _Evaluation(statement, kind, curve)
     evaluation.declare()
     evaluation.prove()
