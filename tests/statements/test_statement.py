@@ -6,7 +6,6 @@ are refused by name before proving, and the example and its size are as the docu
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,14 +49,23 @@ class Wide(Statement):
         c.at_most("in all", c.secret("x", (2,), -1, 1 << 64).sum(), c.public("most", 0, 1 << 66) * np.int64(1 << 60))
 
 
-@functools.cache
+_made: dict[str, tuple[Keys, Proven]] = {}
+
+
+def _of(curve: str) -> tuple[Keys, Proven]:
+    if curve not in _made:
+        keys = development_setup(Sample(), curve=curve)
+        _made[curve] = keys, keys.prove(PUBLIC, SECRET, context=ABOUT)
+    return _made[curve]
+
+
 def keys_of(curve: str = "bls12-381") -> Keys:
-    return development_setup(Sample(), curve=curve)
+    """The same keys in every test: a refusal is never for want of the right key."""
+    return _of(curve)[0]
 
 
-@functools.cache
 def honest(curve: str = "bls12-381") -> Proven:
-    return keys_of(curve).prove(PUBLIC, SECRET, context=ABOUT)
+    return _of(curve)[1]
 
 
 def verify(curve: str = "bls12-381", **changes: Any) -> None:
