@@ -81,8 +81,8 @@ class Tangents:
 
     @functools.cached_property
     def _crossings(self) -> Integers:
-        """Where line k + 1 becomes lower than line k, ascending from the last k."""
-        return (np.diff(self.intercepts) // -np.diff(self.slopes))[::-1]
+        """The first v for which line k is not lower than line k + 1, ascending from the last k."""
+        return -(np.diff(self.intercepts) // np.diff(self.slopes))[::-1]
 
     def choose(self, v: npt.NDArray[np.int64]) -> Integers:
         """Returns the number of the highest line at each v."""

@@ -43,7 +43,8 @@ def rows_of(loss: Loss, *, count: int = ROWS, seed: int = 0) -> tuple[Any, Any]:
 def derive_targets(private: dict[str, Any], challenges: dict[str, int], order: int) -> dict[str, Any]:
     if "rho" not in challenges:
         return {}
-    targets = as_ints(np.asarray(private.get("known", private["targets"])))
+    known = private.get("known")  # where the prover commits other labels than these
+    targets = as_ints(np.asarray(private["targets"] if known is None else known))
     return {"targets": powers(challenges["rho"], len(targets) + 1, order)[1:] @ targets % order}
 
 
@@ -77,7 +78,7 @@ def loss_circuit(loss: Loss, side: str, ranges: str = "table", *, count: int = R
         bound = upper_loss if side == "upper" else lower_loss
         total = bound(tables, "model", loss, logits, labels)
         close_all(builder, tables, labels)
-        return Circuit(builder.finish(), {"z": as_ints(z)}, {"targets": targets}, total, derive_targets)
+        return Circuit(builder.finish(), {"z": as_ints(z)}, {"targets": targets, "known": None}, total, derive_targets)
 
     return build
 
