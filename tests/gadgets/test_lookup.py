@@ -18,6 +18,7 @@ from tests.gadgets.gadget_circuits import secret
 from tests.witness_runner import Run
 from zkfed.algebra.curve import BLS12_381, BN254, Curve
 from zkfed.errors import UnsatisfiedConstraint
+from zkfed.gadgets.boolean import BitRanges
 from zkfed.gadgets.lookup import RangeTable, lookups_per_value
 from zkfed.r1cs.builder import Builder
 from zkfed.r1cs.system import System
@@ -106,3 +107,57 @@ def test_the_cost_of_a_value_is_the_stated_one(bits: int, limb_bits: int) -> Non
     system = circuit(bits, limb_bits)
     lookups = sum(label.size for label in system.labels if label.name == "table/lookups")
     assert lookups == lookups_per_value(bits, limb_bits)
+
+
+# -- ranges of what is an integer already ---------------------------------------------------------
+
+
+def integers(bits: int, limb_bits: int) -> System:
+    """Checks a public integer, which the verifier bounds, in a range by `integer_in_range`."""
+    builder = Builder("integer-range")
+    table = RangeTable(builder, limb_bits, builder.segment("s"))
+    table.integer_in_range("range", builder.input("x", bounds=(-(1 << 60), 1 << 60)), bits)
+    table.commit()
+    (alpha,) = builder.challenge("alpha")
+    table.close(alpha)
+    return builder.finish()
+
+
+@pytest.mark.parametrize(("bits", "limb_bits"), SIZES)
+def test_the_edges_of_an_integer_range(bits: int, limb_bits: int) -> None:
+    system = integers(bits, limb_bits)
+    for inside in (0, 1, (1 << bits) - 1, (1 << bits) // 2):
+        Run(system, {"x": inside}).check()
+    # What a shifted top limb alone would let through reaches up to 2^bits + 2^(bits - 1).
+    near = [1 << bits, (1 << bits) + 1, (1 << bits) + (1 << (bits - 1)), -1, -2, -(1 << bits), 1 << 60, -(1 << 60)]
+    for value in near:
+        with pytest.raises(UnsatisfiedConstraint, match="outside the range"):
+            Run(system, {"x": value}).check()
+        assert "table/sum" in Run(system, {"x": value}, is_strict=False).failing()
+    lookups = sum(label.size for label in system.labels if label.name == "table/lookups")
+    assert lookups == -(-bits // limb_bits)
+
+
+def test_a_fraction_would_pass_an_integer_range_so_integers_must_be_proven() -> None:
+    half, r = pow(2, -1, BLS12_381.order), BLS12_381.order
+    assert 2 * half % r == 1
+    builder = Builder("range")
+    x = builder.witness("x", (1,), secret("x"), segment=builder.segment("s"), bounds=(0, 7))
+    for ranges in (RangeTable(builder, 4, "s"), BitRanges(builder, "s")):
+        for value in (x, builder.witness("y", (1,), secret("x")), x + builder.context):
+            with pytest.raises(ValueError, match="an integer is needed whose bounds are proven before"):
+                ranges.integer_in_range("range", value, 3)
+    # What would happen: the claim believed, the range taken as its proof.
+    builder.proven_bounds = builder.bounds  # type: ignore[method-assign, assignment]
+    table = RangeTable(builder, 4, "s")
+    table.integer_in_range("range", x, 3)
+    builder.justify(x, (0, 7))
+    table.commit()
+    (alpha,) = builder.challenge("alpha")
+    table.close(alpha)
+    system = builder.finish()
+    chosen = tuple(
+        (s, w, (lambda _v: np.array([0, 1] + [0] * 14, dtype=object)) if len(w) == 16 and s == 0 else h)
+        for s, w, h in system.steps
+    )
+    Run(replace(system, steps=chosen), {}, {"x": [half]}).check()
