@@ -15,7 +15,7 @@ import pytest
 
 from tests.layers.forge import HONEST, REPEATED, Forge
 from tests.layers.own_rows import OwnCohort
-from tests.layers.parties import Cohort, make_policy
+from tests.layers.parties import Cohort, OtherPlaintext, make_policy, signed
 from zkfed.errors import CommitmentMismatch, PolicyError
 from zkfed.inference import forward
 from zkfed.layers.certificate import Certificate, NoCertificate, certificates, expected_excess, refusals
@@ -260,6 +260,20 @@ def test_a_round_with_a_longer_step_has_none() -> None:
     (found,) = certificates(cohort.transcript)
     assert isinstance(found, NoCertificate)
     assert found.reasons == ("the server's step is 1.5 times the mean, more than the mean",)
+
+
+def test_a_round_without_a_release_has_none_and_the_next_one_has_its_own_share() -> None:
+    cohort = Cohort(make_policy(schedule=("1%", "2%")), devices=2, kinds=[OtherPlaintext])
+    failed = cohort.ready()
+    assert signed(cohort.open(failed)).kind == "failure"
+    cohort.close([failed])
+    cohort.devices[0].is_honest = True
+    cohort.honest_round()
+    first, second = certificates(cohort.transcript)
+    assert isinstance(first, NoCertificate)
+    assert first.reasons == ("nothing was released",)
+    assert isinstance(second, Certificate)
+    assert (second.round, second.at_least) == (2, Fraction(1, 50))
 
 
 def test_a_round_about_registered_rows_has_none() -> None:
