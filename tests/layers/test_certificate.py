@@ -176,15 +176,16 @@ def real_loss(loss: str, logits: Reals, targets: Ints) -> float:
 
 
 @pytest.mark.parametrize("deviation", [0.01, 0.5, 20.0])
+@pytest.mark.parametrize("size", [0, 1])  # of the weights: log losses curve most at 0
 @pytest.mark.parametrize("loss", ["squared", "hinge", "logistic", "cross-entropy"])
-def test_noise_costs_no_more_than_expected(loss: str, deviation: float) -> None:
+def test_noise_costs_no_more_than_expected(loss: str, size: int, deviation: float) -> None:
     """Over all signs of a noise, which is symmetric and subgaussian, the mean excess is within the bound."""
     rng = np.random.default_rng(5)
     targets = drawn_targets(loss, rng)
     columns = targets.shape[1]
     statement = Improvement(LinearModel(features=2, classes=max(2, columns)), rows=9, loss=loss)
     features = np.hstack([rng.integers(-127, 128, (9, 2)), np.full((9, 1), 127)])
-    weights, x = rng.normal(0, 1, (3, columns)), features / 127
+    weights, x = size * rng.normal(0, 1, (3, columns)), features / 127
     noises = [deviation * np.array(s).reshape(weights.shape) for s in product((-1, 1), repeat=weights.size)]
     before = real_loss(loss, x @ weights, targets)
     excess = float(np.mean([real_loss(loss, x @ (weights + noise), targets) for noise in noises])) - before
