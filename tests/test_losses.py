@@ -183,6 +183,20 @@ def test_the_tables_are_the_same_on_every_platform() -> None:
     assert [len(t) for t in (loss.chords.starts, loss.tangents.slopes, exponentials.chords.starts)] == [226, 257, 273]
 
 
+def test_the_lower_bound_of_a_public_model_is_the_same_on_every_platform() -> None:
+    """A verifier computes it again: neither floats nor the order of equal shares may matter."""
+    n, classes = 500, 10
+    state, numbers = 1, []
+    for _ in range(n * classes):
+        state = state * 6364136223846793005 % (1 << 63)
+        numbers.append((state >> 38) % (12 * F15) - 6 * F15)
+    z = np.array(numbers, dtype=np.int64).reshape(n, classes)
+    z[::7] = z[::7, :1]
+    targets = np.eye(classes, dtype=np.int64)[np.arange(n) % classes]
+    assert Loss("cross-entropy", classes, F15, LOGIT_MAX).lower(z, targets) == 528_395_651_252_437
+    assert Loss("logistic", 2, F15, LOGIT_MAX).lower(z[:, :1], 1 - 2 * targets[:, :1]) == 289_575_937_761_321
+
+
 def test_what_a_loss_is_for() -> None:
     for name, (fewest, most) in LOSSES.items():
         Loss(name, fewest, F15, LOGIT_MAX)

@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,9 +63,13 @@ class Chords:
         """Returns the number of the interval of each v."""
         return np.asarray(np.searchsorted(self.starts, v, side="right") - 1, dtype=np.int64)
 
+    def values(self, v: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Returns the bound at each v, Python integers."""
+        return _values(self.slopes, self.intercepts, self.choose(v), v)
+
     def total(self, v: npt.NDArray[np.int64]) -> int:
         """Returns the sum of the bounds."""
-        return _total(self.slopes, self.intercepts, self.choose(v), v)
+        return int(self.values(v).sum())
 
 
 @dataclass(frozen=True)
@@ -91,12 +96,11 @@ class Tangents:
 
     def total(self, v: npt.NDArray[np.int64]) -> int:
         """Returns the sum of the bounds."""
-        return _total(self.slopes, self.intercepts, self.choose(v), v)
+        return int(_values(self.slopes, self.intercepts, self.choose(v), v).sum())
 
 
-def _total(slopes: Integers, intercepts: Integers, k: Integers, v: Integers) -> int:
-    flat = k.ravel()
-    return int((slopes[flat].astype(object) * v.ravel().astype(object)).sum() + intercepts[flat].astype(object).sum())
+def _values(slopes: Integers, intercepts: Integers, k: Integers, v: Integers) -> npt.NDArray[Any]:
+    return np.asarray(slopes[k].astype(object) * v.astype(object) + intercepts[k].astype(object), dtype=object)
 
 
 # -- the functions ---------------------------------------------------------------------------------

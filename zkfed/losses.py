@@ -123,23 +123,26 @@ class Loss:
         return np.asarray((logits * targets).sum(axis=1), dtype=np.int64)
 
     def pivots(self, logits: Integers) -> Integers:
-        """Returns t, shape (n,): about log sum exp, and not below the largest logit."""
+        """Returns t, shape (n,): about log sum exp, and not below the largest logit.
+
+        In floats, which differ between machines: only provers need the upper bound.
+        """
         top = logits.max(axis=1)
         sums = np.exp((logits - top[:, None]) / self.one).sum(axis=1)  # at least exp(0) = 1
         return np.asarray(top + np.ceil(np.log(sums) * self.one).astype(np.int64), dtype=np.int64)
 
     def shares(self, logits: Integers) -> Integers:
-        """Returns p, shape (n, classes): about softmax, in multiples of 2^-share_bits, of sum 1 each."""
-        weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / self.one)
-        exact = weights / weights.sum(axis=1, keepdims=True) * (1 << self.share_bits)
-        floors = np.floor(exact).astype(np.int64)
+        """Returns p, shape (n, classes): about softmax, in multiples of 2^-share_bits, of sum 1 each.
+
+        In integers: a verifier computes the lower bound of a public base model again.
+        """
+        weights = self.chords.values(logits - logits.max(axis=1, keepdims=True)).astype(np.int64) << self.share_bits
+        sums = weights.sum(axis=1, keepdims=True) >> self.share_bits
+        floors = weights // sums
         missing = (1 << self.share_bits) - floors.sum(axis=1, keepdims=True)
         # The largest remainders are rounded up.
-        rank = np.argsort(np.argsort(floors - exact, axis=1, kind="stable"), axis=1, kind="stable")
-        shares = floors + (rank < missing)
-        # Sums of floats may be one off in a way that ranks cannot mend.
-        shares[np.arange(len(shares)), logits.argmax(axis=1)] += (1 << self.share_bits) - shares.sum(axis=1)
-        return np.asarray(shares, dtype=np.int64)
+        rank = np.argsort(np.argsort(floors * sums - weights, axis=1, kind="stable"), axis=1, kind="stable")
+        return np.asarray(floors + (rank < missing), dtype=np.int64)
 
     def rivals(self, logits: Integers, targets: Integers) -> Integers:
         """Returns the largest logit of another class, shape (n,); for two classes minus the margin."""

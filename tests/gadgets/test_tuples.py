@@ -88,6 +88,15 @@ def test_equal_rows_are_refused() -> None:
         tables.look_up("t", as_ints([[1, 2], [3, 4], [1, 2]]), 2, lambda _: np.zeros(2, np.int64))
 
 
+def test_one_challenge_for_rows_and_columns_is_refused() -> None:
+    builder = Builder("b")
+    tables = Tables(BitRanges(builder, builder.segment("s")))
+    tables.look_up("t", as_ints([[1, 2], [3, 4]]), 2, lambda _: np.zeros(2, np.int64))
+    (alpha,) = builder.challenge("alpha")
+    with pytest.raises(ValueError, match="alpha and beta are one challenge"):
+        tables.close(alpha, alpha)
+
+
 def test_nothing_is_looked_up_after_its_challenge() -> None:
     builder = Builder("b")
     tables = Tables(RangeTable(builder, LIMB_BITS, builder.segment("s")))

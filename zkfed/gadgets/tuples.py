@@ -131,7 +131,14 @@ class Tables:
             self.ranges.commit()
 
     def close(self, alpha: Linear, beta: Linear) -> None:
-        """Adds the identities at the challenges alpha and beta."""
+        """Adds the identities at the challenges alpha and beta.
+
+        Raises:
+            ValueError: One challenge for both: columns could make good for one another.
+        """
+        has_columns = any(len(lookup.columns) > 1 for lookup in self.lookups)
+        if has_columns and np.array_equal(alpha.wires, beta.wires):
+            raise ValueError("alpha and beta are one challenge; columns need a second one")
         if isinstance(self.ranges, RangeTable):
             self.ranges.close(alpha)
         for lookup in self.lookups:
