@@ -12,6 +12,7 @@ from zkfed.orchestrator.events import (
     Event,
     Progress,
     Refused,
+    RegistrationClosed,
     Released,
     RoundAbandoned,
     RoundStarted,
@@ -19,6 +20,10 @@ from zkfed.orchestrator.events import (
 from zkfed.updates.update import Verdict
 
 TEXTS = [
+    (
+        RegistrationClosed(0, 24, 2),
+        "registration closed: 24 clients have registered rows of their own, 2 refused",
+    ),
     (
         RoundStarted(3, 0.05, 0.4, 24),
         "round 3: 24 devices, improvement of at least 5.00%, predicted noise/signal 0.40",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from zkfed.algebra.backend import Points
 from zkfed.commitments.rows import PrivateRows, row_weights
 from zkfed.encoding import digest
-from zkfed.errors import BudgetExceeded, IntegrityError, NotAuthorised, PolicyError, Replay
+from zkfed.errors import BudgetExceeded, DecodeError, IntegrityError, NotAuthorised, PolicyError, Replay
 from zkfed.fixedpoint import quantise_update
 from zkfed.groth16.proof import Blinder
 from zkfed.groth16.prove import Prover
@@ -23,7 +23,7 @@ from zkfed.he.sealing import SealingPublicKey, seal
 from zkfed.layers.agreement import Agreement, Announced
 from zkfed.layers.beacon import open_beacon
 from zkfed.layers.registry import registration_terms
-from zkfed.policy import RoundPolicy
+from zkfed.policy import UPDATE_BITS, RoundPolicy
 from zkfed.statements.own_data import OwnTerms
 from zkfed.statements.registration import register
 from zkfed.statements.terms import Terms, check_norm
@@ -153,6 +153,7 @@ class Device:
             PolicyError, NotAuthorised, DecodeError, SignatureInvalid, ProofInvalid: The
                 announcement is not the one that this device expects.
             IntegrityError: The update is for another base model.
+            DecodeError: Or the update is not of the policy's shape, int64, or inside [-2^15, 2^15).
             Replay: This device has committed to another update of this round, or to a later one.
             UnsatisfiedConstraint: The update does not satisfy the statement; of S1 only its norm is
                 known now, the rest when the rows are drawn (`accept_beacon`).
@@ -177,6 +178,7 @@ class Device:
                 f"this device has answered {self._answers} times about its registered rows, as often as the policy "
                 f"allows: each answer is a bit without noise"
             )
+        self._check_form(update)
         self._check(terms, update, announced.body.round)
         blinder = secrets.randbits(384) % agreement.order
         point = agreement.generators.commit(update.integers, blinder)
@@ -319,6 +321,15 @@ class Device:
 
     def _encrypt(self, key: PublicKey, current: _Round) -> bytes:
         return encrypt(key, self.agreement.plaintext.pack(current.update.integers, current.blinder)).to_bytes()
+
+    def _check_form(self, update: ModelUpdate) -> None:
+        """Raises DecodeError unless an update has the policy's shape, type and range."""
+        d, half = update.integers, 1 << (UPDATE_BITS - 1)
+        expected = (self.agreement.policy.model.parameters,)
+        if d.shape != expected or d.dtype != np.int64:
+            raise DecodeError(f"an update of {d.dtype} and shape {d.shape}, expected int64 and {expected}")
+        if int(d.min()) < -half or int(d.max()) >= half:
+            raise DecodeError(f"a coordinate of the update is outside [-{half}, {half})")
 
     def _check(self, terms: Terms | None, update: ModelUpdate, round_number: int) -> None:
         """Says early, and by name, what proving would refuse; of S1 that is the norm alone."""

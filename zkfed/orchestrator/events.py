@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 
 from zkfed.updates.update import Verdict
 
-__all__ = ["AttemptFailed", "Event", "Progress", "Refused", "Released", "RoundAbandoned", "RoundStarted"]
+__all__ = [
+    "AttemptFailed",
+    "Event",
+    "Progress",
+    "Refused",
+    "RegistrationClosed",
+    "Released",
+    "RoundAbandoned",
+    "RoundStarted",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +27,22 @@ class Event:
     """
 
     round: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationClosed(Event):
+    """The clients' own rows are registered (S1); `round` is 0.
+
+    Attributes:
+        accepted: Clients that take part in the rounds.
+        refused: Clients whose registration was turned down; a `Refused` follows for each.
+    """
+
+    accepted: int
+    refused: int
+
+    def __str__(self) -> str:
+        return f"registration closed: {self.accepted} clients have registered rows of their own, {self.refused} refused"
 
 
 @dataclass(frozen=True, slots=True)

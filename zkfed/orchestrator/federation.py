@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkfed.dp.accounting import Spending, guarantee_line, predicted_noise_signal
-from zkfed.errors import LimitExceeded, PolicyError, ZkfedError
+from zkfed.errors import PolicyError, ZkfedError
 from zkfed.layers.agreement import Announced, draw_groups
 from zkfed.layers.beacon import fault_of_beacon
 from zkfed.layers.transcript import Attempt, RoundRecord, Transcript, apply_releases, released_sums
@@ -27,13 +26,15 @@ from zkfed.orchestrator.events import (
     Event,
     Progress,
     Refused,
+    RegistrationClosed,
     Released,
     RoundAbandoned,
     RoundStarted,
 )
-from zkfed.orchestrator.notes import RoundNotes, fault_of, signer_of
+from zkfed.orchestrator.exchange import ask, send
+from zkfed.orchestrator.notes import RoundNotes, signer_of
 from zkfed.orchestrator.options import Options, make_keys
-from zkfed.orchestrator.parties import Parties, send
+from zkfed.orchestrator.parties import Parties
 from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport
 from zkfed.statements.improvement import Benchmark
@@ -123,6 +124,10 @@ class Federation:
         Raises:
             BudgetExceeded: The privacy budget does not cover another round.
         """
+        if self.registrations and not self.transcript.rounds:
+            refused = [v for v in self.registrations if not v.is_accepted]
+            yield RegistrationClosed(0, len(self.registrations) - len(refused), len(refused))
+            yield from (Refused(0, verdict) for verdict in refused)
         for _ in range(rounds):
             yield from self._run_round(len(self.transcript.rounds) + 1)
 
@@ -219,7 +224,15 @@ class Federation:
                     state, client, "unsatisfied-constraint", "sat out: the update does not reach the share"
                 )
             yield Progress(state.number, "commit", done, total)
-        for message in self.transport.fetch(channel):
+        yield from self._receive_commits(state)
+        self._timed(state, "commit", start)
+
+    def _receive_commits(self, state: RoundNotes) -> Iterator[Event]:
+        """Hands the adders every commit that has come since the last time."""
+        channel = self._channel(state, "commits")
+        messages = self.transport.fetch(channel)[state.heard :]
+        state.heard += len(messages)
+        for message in messages:
             try:
                 receipt = self._adder.receive_commit(message, now_s=int(time.time()))
                 signed = Signed.decode(message, "commit", limit=4096)
@@ -232,7 +245,6 @@ class Federation:
                 verdict = Verdict(signer, False, error.code, str(error))
                 state.refused.append(verdict)
                 yield Refused(state.number, verdict)
-        self._timed(state, "commit", start)
 
     def _open_beacon(self, state: RoundNotes, announced: Announced) -> Iterator[Event]:
         """Has G and then K open their nonces, and every device look at the rows that they draw."""
@@ -255,33 +267,15 @@ class Federation:
         for done, (client, _, fault) in enumerate(self._ask(list(by_client), look, channel), 1):
             if fault is not None:
                 state.sat_out.add(by_client[client])
-                yield self._refuse(state, client, *fault)
+                yield self._refuse(state, client, fault[0], f"sat out: {fault[1]}")
             yield Progress(state.number, "beacon", done, len(by_client))
+        yield from self._receive_commits(state)  # who commits only now is refused by name
         self._timed(state, "beacon", start)
 
     def _ask(
         self, clients: Sequence[Client], call: Callable[[Client], bytes], channel: str
     ) -> Iterator[tuple[Client, bytes, tuple[str, str] | None]]:
-        """Asks devices in threads, publishes what they answer, and yields (device, answer, fault).
-
-        One device that fails, or answers what no transport carries, does not stop the others.
-        """
-
-        def answer(client: Client) -> tuple[bytes, Exception | None]:
-            try:
-                return call(client), None
-            except Exception as error:  # noqa: BLE001 - a device runs other people's training code
-                return b"", error
-
-        with ThreadPoolExecutor(self._workers) as pool:
-            for client, (message, error) in zip(clients, pool.map(answer, clients), strict=True):
-                fault = None if error is None else fault_of(error)
-                try:
-                    if message:
-                        self.transport.publish(channel, message)
-                except (LimitExceeded, TypeError) as refused:
-                    fault = fault_of(refused)
-                yield client, message, fault
+        return ask(clients, call, lambda message: self.transport.publish(channel, message), workers=self._workers)
 
     def _refuse(self, state: RoundNotes, client: Client, code: str, reason: str, *, attempt: int = 1) -> Refused:
         verdict = Verdict(client.device.public_key.hex(), False, code, reason)

@@ -20,6 +20,7 @@ class RoundNotes:
     Attributes:
         messages: (announcement, encryption key) by the announcement's digest, in order.
         attempts: Those that came to an end.
+        heard: How many messages of the channel of commits the adders have been handed.
         reveals: The openings of the beacon (S1), as they came.
         sat_out: Commits whose devices found that they have nothing to prove on the drawn rows.
         fault: Who kept the round from having a beacon, and how; "" if nobody did.
@@ -33,6 +34,7 @@ class RoundNotes:
     released: list[int] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     commits: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+    heard: int = 0
     reveals: tuple[bytes, ...] = ()
     sat_out: set[bytes] = field(default_factory=set)
     fault: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkfed.commitments.rows import PrivateRows
-from zkfed.errors import DecodeError, PolicyError, TransportError
+from zkfed.errors import DecodeError, PolicyError
 from zkfed.groth16.prove import Prover
 from zkfed.layers.agreement import Agreement
 from zkfed.layers.heart import Device, register_rows
@@ -20,6 +19,7 @@ from zkfed.layers.holder import KeyHolder
 from zkfed.layers.polis import Adder
 from zkfed.layers.registry import Registry, registration_terms
 from zkfed.orchestrator.client import Client, Shard
+from zkfed.orchestrator.exchange import send
 from zkfed.orchestrator.notes import fault_of
 from zkfed.orchestrator.options import Options, make_keys
 from zkfed.policy import RoundPolicy
@@ -30,20 +30,7 @@ from zkfed.statements.update_bound import noise_circuit
 from zkfed.updates.signing import SigningKey
 from zkfed.updates.update import Verdict
 
-__all__ = ["Parties", "Registrant", "send"]
-
-
-def send(transport: Transport, channel: str, message: bytes) -> bytes:
-    """Moves one message through a transport and returns what arrived under its address.
-
-    Raises:
-        TransportError: It did not arrive.
-    """
-    address = transport.publish(channel, message)
-    for arrived in transport.fetch(channel):
-        if hashlib.sha256(arrived).hexdigest() == address:
-            return arrived
-    raise TransportError(f"a message published to {channel} did not arrive")
+__all__ = ["Parties", "Registrant"]
 
 
 class Registrant:

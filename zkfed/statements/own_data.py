@@ -136,7 +136,10 @@ class OwnTerms:
 
     def _pass(self, weights: npt.NDArray[np.int64], features: npt.NDArray[np.int64]) -> Forward:
         bias = np.full((len(features), 1), FEATURE_LIMIT, dtype=np.int64)
-        return forward(self.statement.model, weights, np.concatenate([features, bias], axis=1))
+        try:
+            return forward(self.statement.model, weights, np.concatenate([features, bias], axis=1))
+        except ValueError as error:
+            raise UnsatisfiedConstraint(str(error), "layer-1/magnitude", (0,)) from None
 
     def private(
         self, update: npt.NDArray[Any] | None, features: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]
@@ -147,6 +150,9 @@ class OwnTerms:
             update: D; None for S3.
             features: Of the drawn rows, shape (n, d), without the bias.
             targets: Of the drawn rows, shape (n, outputs).
+
+        Raises:
+            UnsatisfiedConstraint: An activation leaves its range.
         """
         after = self.published if update is None else self.base + np.asarray(update).reshape(self.base.shape)
         if after is None:
