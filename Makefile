@@ -28,7 +28,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_USER PIP_RE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-small test test-all lint format bench bench-peers bench-scaling native test-native lock clean
+.PHONY: help demo demo-small demo-private test test-all lint format bench bench-peers bench-scaling native test-native lock clean
 
 help:  ## this list
 	@echo "zkfed: collective learning that can be checked instead of trusted"
@@ -73,6 +73,9 @@ demo: $(NATIVE)  ## one federated task on real data, end to end (about a minute)
 
 demo-small: $(STAMP)  ## the same on the pure-Python reference backend (about 3 minutes)
 	ZKFED_BACKEND=reference $(PY) -m examples.demo --preset small --out $(BUILD)/demo
+
+demo-private: $(NATIVE)  ## clients prove something about private rows of their own, with cheats (under a minute)
+	$(PY) -m examples.demo_private --out $(BUILD)/private
 
 test: lint test-native  ## lint, and every test but the slow ones, and the README's code
 	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow" --durations 10

@@ -45,6 +45,7 @@ class Account:
     epsilon: float = 0.0
     default_epsilon: str = ""
     members: list[set[int]] = field(default_factory=list)
+    unregistered: set[int] = field(default_factory=set)
     _refused: list[dict[str, Any]] = field(default_factory=list)
     _clients: dict[str, Client] = field(default_factory=dict, repr=False)
     _base: npt.NDArray[np.int64] | None = None

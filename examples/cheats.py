@@ -25,7 +25,7 @@ from zkfed.updates.messages import Announcement
 from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.update import ModelUpdate, model_digest
 
-__all__ = ["CHEATS", "Cheat", "forced_proof"]
+__all__ = ["CHEATS", "Cheat", "forced_proof", "forging"]
 
 
 def forced_proof(prover: Prover, instance: Instance, private: dict[str, Any], blinders: tuple[Blinder, ...]) -> Proof:
@@ -41,7 +41,7 @@ def forced_proof(prover: Prover, instance: Instance, private: dict[str, Any], bl
 class _CheatingDevice(Device):
     """A device whose own checks are switched off and whose prover proves anything."""
 
-    def _check(self, terms: Terms, update: ModelUpdate, round_number: int) -> None:
+    def _check(self, terms: Terms | None, update: ModelUpdate, round_number: int) -> None:
         """Checks nothing."""
 
     def _prove(self, current: _Round) -> bytes:
@@ -49,6 +49,11 @@ class _CheatingDevice(Device):
         instance = agreement.improvement_instance(current.terms, current.first, self.public_key, current.point)
         blinders = self._blinders(current)
         return forced_proof(self._prover, instance, self._private(current), blinders).encode(agreement.backend)
+
+
+def forging(device: Device) -> None:
+    """Switches a device's own checks off; its key and rows stay."""
+    device.__class__ = _CheatingDevice
 
 
 class _OtherPlaintext(Device):

@@ -62,6 +62,8 @@ def _refusals(axis: Any, report: dict[str, Any], account: Account) -> None:
         for entry in row["refused"]:
             if entry["client"] is not None:
                 grid[entry["client"]][column] = 2 if entry["cheat"] else 1
+    for index in account.unregistered:
+        grid[index] = [2] * rounds
     colours = [SKY, GREY, RED, ORANGE]
     axis.imshow(grid, aspect="auto", cmap=ListedColormap(colours), vmin=0, vmax=3, interpolation="nearest")
     axis.set(xlabel="round", ylabel="device (the last ones cheat)", title="What became of each update",
