@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +19,6 @@ from tests.gadgets.loss_circuits import loss_circuit
 from zkfed.algebra.curve import BLS12_381
 from zkfed.lines import Chords, Tangents
 from zkfed.losses import Loss
-from zkfed.r1cs.builder import Values
 
 R = BLS12_381.order
 ONE, V, PRECISION = 4, 6, 6
@@ -167,20 +166,28 @@ def test_a_claim_is_accepted_where_it_is_true(classes: int, side: str) -> None:
         free, claimed = (attempt(circuit, z, targets, claim=claim) for claim in (False, True))
         assert free == (1 if side == "upper" else 0)
         assert claimed == ((0 if side == "upper" else 1) if is_true else None)
+        # A row counts once: no claim but 0 and 1.
+        assert [attempt(circuit, z, targets, claim=claim) for claim in (-1, 2, 3)] == [None] * 3
 
 
-def test_a_rival_is_one_of_the_logits() -> None:
+@pytest.mark.parametrize("is_chain_zero", [False, True])
+def test_a_rival_is_one_of_the_logits(is_chain_zero: bool) -> None:
+    """Also for a prover who writes 0 for the product of the first two factors."""
     _, circuit = circuit_of("accuracy", 3, "lower", SMALL)
-    rival = next(w for s, w, h in circuit.system.steps if h.__qualname__.endswith("_some_logit.<locals>.hint"))
     chosen: list[int] = []
 
-    def hint(_values: Values) -> Any:
-        return np.array(chosen, dtype=object)
+    def hint_of(hint: Any) -> Any:
+        if hint.__qualname__.endswith("_some_logit.<locals>.hint"):
+            return lambda _values: np.array(chosen, dtype=object)
+        if is_chain_zero and hint.__qualname__.endswith("_unbounded_product.<locals>.hint"):
+            return lambda _values: np.zeros(1, dtype=object)
+        return hint
 
-    steps = tuple((s, w, hint if w is rival else h) for s, w, h in circuit.system.steps)
-    object.__setattr__(circuit.system, "steps", steps)
+    steps = tuple((s, w, hint_of(h)) for s, w, h in circuit.system.steps)
+    forged = replace(circuit, system=replace(circuit.system, steps=steps))
     for z, p in itertools.product(LOGITS[::6], (*range(-SMALL - 1, SMALL + 2), R // 2)):
         chosen[:] = [p]
+        fits = p in (z[:2] if is_chain_zero else z)
         for claim in (False, True):
-            accepted = attempt(circuit, z, [1, 0, 0], claim=claim) is not None
-            assert accepted == (p in z and (not claim or p > z[0]))
+            accepted = attempt(forged, z, [1, 0, 0], claim=claim) is not None
+            assert accepted == (fits and (not claim or p > z[0]))
