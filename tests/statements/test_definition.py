@@ -287,6 +287,9 @@ WRONG: dict[str, tuple[Define, type[Exception], str]] = {
     "a secret of a relation's name": (
         with_x(lambda c, x: [c.equal("e", x, 1), c.secret("e", (), 0, 1)]), ValueError, "taken",
     ),
+    "a scalar in a table of integers": (
+        with_x(lambda c, x: c.lookup("e", c._builder.context, {0: 1})), ValueError, "with bounds",
+    ),
     "an empty table": (with_x(lambda c, x: c.one_of("e", x, [])), ValueError, "at least one"),
     "a table of fractions": (with_x(lambda c, x: c.lookup("e", x, {1: 0.5})), ValueError, "integers"),
     "no shift": (with_x(lambda c, x: c.shift_right("e", x, 0)), ValueError, "shift by 0"),

@@ -225,7 +225,9 @@ class Definition:
         """
         (x,) = self._operands(relation, value)
         keys, images = self._constants(relation, [*table]), self._constants(relation, [*table.values()])
-        low, high = self._builder.bounds(x) or (0, 0)
+        bounds = self._builder.bounds(x)
+        if bounds is None:
+            raise ValueError(f"{self._builder.name}: {relation}: only integers with bounds can be looked up")
         least, most = int(images.min()), int(images.max())
         pairs = dict(zip(keys.tolist(), images.tolist(), strict=True))
 
@@ -236,8 +238,8 @@ class Definition:
         y = self._builder.witness(f"{relation}/image", x.shape, hint, segment=SEGMENT, bounds=(least, most))
         self._prove_bounds(f"{relation}/image", y, least, most)
         # One number for each pair: with 0 <= x - base < step and y in its range, no two pairs share it.
-        base = min(low, int(keys.min()))
-        step = max(high, int(keys.max())) - base + 1
+        base = min(bounds[0], int(keys.min()))
+        step = max(bounds[1], int(keys.max())) - base + 1
         code = (x - base) + (y - least) * step
         codes = (keys - base) + (images - least) * step
         self._look_up(relation, code.reshape(x.size), np.sort(codes))
