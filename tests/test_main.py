@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.layers.own_rows import OwnCohort
 from tests.layers.parties import Cohort, make_policy
 from zkfed.__main__ import main
 from zkfed.layers.certificate import Certificate, certificates
@@ -51,6 +52,21 @@ def test_a_record_whose_sums_compose_to_nothing(tmp_path: Path, capsys: pytest.C
     out = capsys.readouterr().out
     assert "round 1: no certificate for the sum: the server's step is 2 times the mean" in out
     assert "at least" not in out
+
+
+def test_a_record_about_own_rows_names_who_stopped_a_round(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cohort = OwnCohort()
+    opened = cohort.committed()
+    cohort.reveals = (cohort.adder.reveal(),)
+    cohort.close([opened])
+    cohort.honest_round()
+    cohort.transcript.save(tmp_path)
+    assert main(["check", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "own rows    4 drawn of 16, 3 clients" in out
+    assert cohort.registry.root.hex() in out
+    assert "round 1: nothing was summed: the key holder did not open the beacon nonce" in out
+    assert "round 2: nothing was summed" not in out
 
 
 def changed(path: Path) -> None:

@@ -9,8 +9,12 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zkfed.errors import ZkfedError
+
+if TYPE_CHECKING:
+    from zkfed.layers.transcript import Transcript
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,11 +48,28 @@ def _check(folder: Path) -> int:
     print(f"proof keys  {agreement.improvement.digest.hex()} ({agreement.improvement.origin})")
     last = transcript.rounds[-1].digest.hex() if transcript.rounds else "none: the record is empty"
     print(f"last round  {last}")
+    _print_own_rows(transcript)
     for certificate in found:
         print(certificate)
     print("Compare these with the ones you know: a record says nothing about who made it,")
     print("nor that no round was cut off at its end.")
     return 0
+
+
+def _print_own_rows(transcript: Transcript) -> None:
+    """Prints who has registered rows, and who stopped a round by not opening its beacon (S1)."""
+    from zkfed.layers.agreement import Announced
+    from zkfed.layers.beacon import fault_of_beacon
+
+    registry, policy = transcript.agreement.registry, transcript.agreement.policy
+    if registry is None:
+        return
+    print(f"own rows    {policy.statement.rows} drawn of {registry.terms.rows}, {len(list(registry))} clients")
+    print(f"registry    {registry.root.hex()}")
+    for number, record in enumerate(transcript.rounds, 1):
+        fault = fault_of_beacon(policy, Announced.decode(record.attempts[0].announced), record.reveals)
+        if fault:
+            print(f"round {number}: nothing was summed: {fault}")
 
 
 def _backends() -> int:
