@@ -188,7 +188,11 @@ def test_a_registration_too_large_to_check_is_refused_before_it_is_built(cohort:
     assert Transcript.load(tmp_path, parameters_max=12).agreement.registry is not None
     policy = cohort.policy
     large = replace(policy.statement.registration, rows=1 << 16, class_rows_max=1 << 16)
-    huge = replace(policy, statement=replace(policy.statement, registration=large))
-    rewritten(tmp_path, lambda objects: [huge.encode(), *objects[1:]])
-    with pytest.raises(LimitExceeded, match="parameters_max"):
-        Transcript.load(tmp_path, parameters_max=12)
+    for statement in (
+        replace(policy.statement, registration=large),
+        replace(policy.statement, registration=None, loss="cross-entropy", rows=1 << 20),
+    ):
+        huge = replace(policy, statement=statement)
+        rewritten(tmp_path, lambda objects, huge=huge: [huge.encode(), *objects[1:]])
+        with pytest.raises(LimitExceeded, match="parameters_max"):
+            Transcript.load(tmp_path, parameters_max=12)

@@ -23,6 +23,7 @@ from zkfed.layers.agreement import Agreement
 from zkfed.layers.registry import Registry
 from zkfed.policy import RoundPolicy
 from zkfed.statements.improvement import Benchmark
+from zkfed.statements.terms import has_quadratic_form
 from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregate, Release
 from zkfed.updates.signing import Signed, kind_of
 from zkfed.updates.update import decode_ints, encode_ints
@@ -252,10 +253,12 @@ def _check_size(policy: RoundPolicy, parameters_max: int) -> None:
     is_large = model.parameters > parameters_max or model.inputs**2 > 64 * parameters_max
     if registration is not None:
         is_large |= registration.rows * (model.features + model.outputs) > 8 * parameters_max
+    if not has_quadratic_form(policy.statement):
+        is_large |= policy.statement.rows * sum(columns for _, columns in model.layers) > 8 * parameters_max
     if is_large:
         raise LimitExceeded(
-            f"transcript: a model of {model.parameters} weights; raise parameters_max ({parameters_max}) if you "
-            f"know the policy and have about 7 KB of memory for each weight"
+            f"transcript: a model of {model.parameters} weights on {policy.statement.rows} rows; raise parameters_max "
+            f"({parameters_max}) if you know the policy and have about 7 KB of memory for each weight"
         )
 
 
