@@ -6,39 +6,43 @@ refused is missing from the rounds, and nobody else is.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.layers.own_rows import REGISTERED, own_keys, own_policy
+from tests.layers.own_rows import REGISTERED, interpolating, own_keys, own_policy, own_shards
 from tests.layers.parties import signed
-from zkfed.errors import BudgetExceeded, PolicyError, UnsatisfiedConstraint
+from zkfed.errors import BudgetExceeded, DecodeError, PolicyError, UnsatisfiedConstraint
 from zkfed.layers.agreement import Announced
 from zkfed.layers.beacon import fault_of_beacon
 from zkfed.layers.bridge import check_release
 from zkfed.layers.heart import Device
 from zkfed.local import LocalFederation
 from zkfed.orchestrator.client import Client, Shard
-from zkfed.orchestrator.cohort import synthetic_cohort
 from zkfed.orchestrator.events import Event, Refused, RegistrationClosed, Released, RoundAbandoned
 from zkfed.orchestrator.options import Options
 from zkfed.orchestrator.parties import Registrant
-from zkfed.policy import RoundPolicy
+from zkfed.policy import MLP, Improvement, LinearModel, Model, Registration, RoundPolicy
 from zkfed.updates.messages import Reveal
 
 
-def federation(policy: RoundPolicy | None = None, devices: Any = 3, **options: Any) -> LocalFederation:
-    return LocalFederation(policy or own_policy(), devices, options=Options(keys=own_keys(), **options))
+def honest(index: int, device: Device, shard: Shard) -> Client:
+    return Client(device, shard, interpolating)
 
 
-@functools.cache
-def shards() -> tuple[Shard, ...]:
-    policy = own_policy()
-    return tuple(synthetic_cohort(policy.model, 4, policy.statement.rows, registered=REGISTERED)[0])
+def federation(
+    policy: RoundPolicy | None = None, devices: Sequence[Shard] | None = None, **options: Any
+) -> LocalFederation:
+    options = {"make_client": honest, "keys": own_keys(), **options}
+    return LocalFederation(policy or own_policy(), devices or own_shards(3), options=Options(**options))
+
+
+def shards() -> list[Shard]:
+    """Returns four shards with rows to register beside rows to train on, which are equal here."""
+    return [replace(s, registered=s) for s in own_shards(4)]
 
 
 def events_of(run: LocalFederation, rounds: int = 1) -> list[Event]:
@@ -60,10 +64,21 @@ def test_rounds_about_own_rows_release_and_are_counted() -> None:
 
 
 def test_shards_register_their_own_rows_or_the_ones_set_apart() -> None:
-    own = [Shard(s.registered.features, s.registered.labels) for s in shards() if s.registered]
-    events = events_of(federation(devices=own))
-    assert of_kind(events, RegistrationClosed) == [RegistrationClosed(0, 4, 0)]
-    assert of_kind(events, Released)
+    for devices in (own_shards(4), shards()):
+        events = events_of(federation(devices=devices))
+        assert of_kind(events, RegistrationClosed) == [RegistrationClosed(0, 4, 0)]
+        assert [e.accepted for e in of_kind(events, Released)] == [4]
+    apart = [replace(s, registered=None) for s in own_shards(4)]
+    apart[0] = replace(apart[0], features=apart[0].features[1:], labels=apart[0].labels[1:])
+    with_rows_apart = [replace(apart[0], registered=own_shards(1)[0]), *apart[1:]]
+    assert [v.code for v in federation(devices=apart).registrations] == ["policy", *["accepted"] * 3]
+    assert [v.code for v in federation(devices=with_rows_apart).registrations] == ["accepted"] * 4
+
+
+def test_a_synthetic_cohort_registers_rows_beside_its_own() -> None:
+    run = LocalFederation(own_policy(), 3, options=Options(keys=own_keys()))
+    assert [c.device._rows is not None and len(c.device._rows) for c in run.clients] == [REGISTERED] * 3
+    assert all(c.shard.registered is not None for c in run.clients)
 
 
 def test_no_more_rounds_than_the_policy_has_answers() -> None:
@@ -84,10 +99,10 @@ def fails(text: str) -> Callable[..., bytes]:
 
 
 def other_nonce(run: LocalFederation) -> Callable[..., bytes]:
-    honest = run._holder.reveal
+    true = run._holder.reveal
 
     def call(adder_reveal: bytes, commits: tuple[bytes, ...]) -> bytes:
-        body = Reveal.decode(signed(honest(adder_reveal, commits)).body)
+        body = Reveal.decode(signed(true(adder_reveal, commits)).body)
         return run._holder._key.sign("reveal", replace(body, nonce=bytes(32)).encode()).encode()
 
     return call
@@ -104,7 +119,7 @@ def other_nonce(run: LocalFederation) -> Callable[..., bytes]:
 def test_who_stops_a_round_is_named_and_the_next_one_runs(party: str, text: str) -> None:
     run = federation()
     target = run._adder if party == "adder" else run._holder
-    honest = target.reveal
+    true = target.reveal
     target.reveal = other_nonce(run) if party == "nonce" else fails("no")  # type: ignore[method-assign]
     events = events_of(run)
     (abandoned,) = of_kind(events, RoundAbandoned)
@@ -117,7 +132,7 @@ def test_who_stops_a_round_is_named_and_the_next_one_runs(party: str, text: str)
     assert len(record.attempts) == 1
     assert not record.attempts[0].aggregation
     check_release(run.transcript)
-    target.reveal = honest  # type: ignore[method-assign]
+    target.reveal = true  # type: ignore[method-assign]
     assert of_kind(events_of(run), Released)
     assert run.spending.bits == 2  # the stopped round has its bit, too
     check_release(run.transcript)
@@ -131,7 +146,7 @@ class SitsOut(Client):
 
 def test_who_has_nothing_to_prove_sits_out() -> None:
     def build(index: int, device: Device, shard: Shard) -> Client:
-        return SitsOut(device, shard) if index == 0 else Client(device, shard)
+        return SitsOut(device, shard, interpolating) if index == 0 else honest(index, device, shard)
 
     run = federation(make_client=build)
     events = events_of(run)
@@ -192,7 +207,7 @@ def test_a_client_that_fails_does_not_stop_the_others(kind: type[Registrant], co
     def build(index: int, honest: Registrant) -> Registrant:
         return kind(honest.policy, honest.key, honest.prover, honest.shard) if index == 1 else honest
 
-    run = federation(devices=list(shards()), make_registrant=build)
+    run = federation(devices=shards(), make_registrant=build)
     assert [v.code for v in run.registrations] == ["accepted", code, "accepted", "accepted"]
     assert "0.25" not in run.registrations[1].reason
     events = events_of(run)
@@ -209,6 +224,55 @@ def test_too_few_registrations_are_no_federation() -> None:
 def test_own_rows_and_a_benchmark_do_not_go_together() -> None:
     policy = own_policy()
     with pytest.raises(PolicyError, match="S1 has none"):
-        LocalFederation(policy, list(shards()), benchmark=(shards()[0].features, shards()[0].labels))
+        LocalFederation(policy, shards(), benchmark=(shards()[0].features, shards()[0].labels))
     with pytest.raises(PolicyError, match="a third key"):
         LocalFederation(policy, 3, options=Options(keys=own_keys()[:2]))
+
+
+# -- other losses and models ---------------------------------------------------------------------------
+
+
+def small(model: Model, loss: str) -> RoundPolicy:
+    statement = Improvement(model, 4, at_least="1%", loss=loss, registration=Registration(16))
+    return replace(own_policy(), statement=statement)
+
+
+@pytest.mark.parametrize(("classes", "loss"), [(1, "squared"), (2, "hinge"), (2, "logistic"), (3, "cross-entropy")])
+def test_rounds_of_other_losses(classes: int, loss: str) -> None:
+    run = LocalFederation(small(LinearModel(3, classes), loss), 4)
+    events = events_of(run)
+    assert sum(e.accepted for e in of_kind(events, Released)) >= 2
+    check_release(run.transcript)
+
+
+PERCEPTRON = MLP(3, (4,), 3)
+
+
+def last_layer(model: Model, base: Any, shard: Shard, _: int) -> Any:
+    """Fits the last layer to the shard's rows and leaves the hidden one."""
+    hidden, last = model.split(base)
+    rows = np.hstack([shard.features, np.ones((len(shard.features), 1))])
+    a = np.hstack([np.maximum(rows @ hidden, 0), np.ones((len(rows), 1))])
+    fitted = np.linalg.solve(a.T @ a + np.eye(a.shape[1]), a.T @ np.eye(model.classes)[shard.labels] + last)
+    return np.concatenate([hidden.ravel(), fitted.ravel()])
+
+
+def test_a_perceptron_improves_from_a_base_model_of_its_own() -> None:
+    start = np.random.default_rng(1).integers(-(1 << 14), 1 << 14, PERCEPTRON.shape)
+    hidden, last = PERCEPTRON.split(start)
+    start = np.concatenate([hidden.ravel(), 0 * last.ravel()])
+    run = LocalFederation(
+        small(PERCEPTRON, "squared"), 4,
+        options=Options(base=start, make_client=lambda _, device, shard: Client(device, shard, last_layer)),
+    )  # fmt: skip
+    assert (run.transcript.base == start).all()
+    events = events_of(run)
+    assert sum(e.accepted for e in of_kind(events, Released)) >= 2
+    assert not (run.base == start).all()
+    check_release(run.transcript)
+
+
+@pytest.mark.parametrize("base", [np.zeros(3, np.int64), np.full((4, 3), 1 << 20), np.full((4, 3), np.nan)])
+def test_a_first_base_model_that_is_not_the_policys_is_refused(base: Any) -> None:
+    with pytest.raises(DecodeError, match="base model"):
+        federation(base=base)

@@ -91,7 +91,7 @@ class Federation:
         parties = Parties.of(policy, shards, public, transport=transport, options=options)
         self.agreement, self.clients, self.registrations = parties.agreement, parties.clients, parties.registrations
         self._adder, self._holder, self.setup_seconds = parties.adder, parties.holder, parties.seconds
-        self.base = np.zeros(model.shape, dtype=np.int64)
+        self.base = parties.base
         self.transcript = Transcript(self.agreement, self.base)
         self.spending = Spending(
             self.agreement.noise_scale,

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from zkfed.errors import PolicyError
 from zkfed.groth16.keys import ProvingKey
 from zkfed.groth16.setup import development_keys
@@ -35,12 +38,15 @@ class Options:
         make_registrant: Replaces the client with a number in the registration epoch (S1).
         keys: Proving keys of the statement, of N and, for S1, of the registration; None makes
             development keys.
+        base: W0 of round 1, public, integers at scale 2^f in the model's shape; None is all zeros,
+            from which a perceptron does not learn and accuracy has nothing to improve.
         workers: Threads for devices; the compiled backends release the interpreter's lock.
     """
 
     make_client: Callable[[int, Device, Shard], Client] | None = None
     make_registrant: Callable[[int, Registrant], Registrant] = _honest
     keys: tuple[ProvingKey, ...] | None = None
+    base: npt.NDArray[np.int64] | None = None
     workers: int = 2
 
 

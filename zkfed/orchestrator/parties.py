@@ -25,7 +25,7 @@ from zkfed.orchestrator.options import Options, make_keys
 from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport
 from zkfed.statements.improvement import Benchmark
-from zkfed.statements.terms import circuit_of
+from zkfed.statements.terms import checked_base, circuit_of
 from zkfed.statements.update_bound import noise_circuit
 from zkfed.updates.signing import SigningKey
 from zkfed.updates.update import Verdict
@@ -66,12 +66,14 @@ class Parties:
     """Everybody, after the registrations have closed.
 
     Attributes:
+        base: W0 of round 1.
         clients: Those that take part in rounds: for S1 only who has registered.
         registrations: What became of each client's registration; empty for S2.
         seconds: What the set-up took: "register" and "registry" (their checks).
     """
 
     agreement: Agreement
+    base: npt.NDArray[np.int64]
     adder: Adder
     holder: KeyHolder
     clients: list[Client]
@@ -87,6 +89,7 @@ class Parties:
 
         Raises:
             PolicyError: Fewer clients registered than the policy's min_clients.
+            DecodeError: The first base model is not of the policy's shape, or no integers in its range.
         """
         keys = options.keys or make_keys(policy)
         prover = Prover(keys[0], circuit_of(policy.statement, policy.curve))
@@ -111,7 +114,8 @@ class Parties:
         agreement = Agreement(
             policy, benchmark, enrolled, prover.key.verifying, noise.key.verifying, epoch.registry
         )  # fmt: skip
-        base = np.zeros(policy.model.shape, dtype=np.int64)
+        start = np.zeros(policy.model.shape, np.int64) if options.base is None else options.base
+        base = checked_base(policy.model, start)
         build = options.make_client or (lambda index, device, shard: Client(device, shard))
         clients = [
             build(i, Device(agreement, key, prover, rows=own), shard)
@@ -122,7 +126,7 @@ class Parties:
             raise PolicyError(f"{len(clients)} devices, the policy needs {policy.min_clients}")
         adder = Adder(agreement, adder_key, noise, base=base)
         holder = KeyHolder(agreement, holder_key, noise, base=base)
-        return cls(agreement, adder, holder, clients, epoch.verdicts, epoch.seconds)
+        return cls(agreement, base, adder, holder, clients, epoch.verdicts, epoch.seconds)
 
 
 class _Epoch:
