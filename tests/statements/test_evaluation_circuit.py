@@ -222,3 +222,18 @@ def test_terms_refuse_what_the_circuit_is_not_built_for() -> None:
         terms.check_update(one.update, squared_norm_max=0, loss_change_max=0)
     with pytest.raises(UnsatisfiedConstraint, match="claimed share"):
         terms.check_update(one.update, squared_norm_max=1 << 60, loss_change_max=terms.loss_change(one.update) - 1)
+
+
+@pytest.mark.parametrize("shape", ["linear", "binary"])
+@pytest.mark.parametrize("change", [lambda t: t * 2, lambda t: t * 0, lambda t: t + 1, lambda t: -t, lambda t: t // 2])
+def test_targets_that_are_no_labels_are_refused(shape: str, change: Any) -> None:
+    """The circuit takes the sketch of a benchmark's targets for one of labels."""
+    one = made(shape, "S2", "accuracy")
+    x = np.concatenate([one.features, np.full((ROWS, 1), 127)], axis=1)
+    targets = one.targets * target_unit(one.statement)
+    BenchmarkTerms.of(one.statement, one.base, Benchmark(x, targets))
+    bad = targets.copy()
+    bad[1] = change(bad[1])
+    if not (shape == "binary" and (bad == -targets)[1].all()):
+        with pytest.raises(DecodeError, match="benchmark"):
+            BenchmarkTerms.of(one.statement, one.base, Benchmark(x, bad))

@@ -24,9 +24,10 @@ from zkfed.layers.agreement import Agreement, Announced
 from zkfed.layers.beacon import open_beacon
 from zkfed.layers.registry import registration_terms
 from zkfed.policy import UPDATE_BITS, RoundPolicy
+from zkfed.statements.improvement import check_norm
 from zkfed.statements.own_data import OwnTerms
 from zkfed.statements.registration import register
-from zkfed.statements.terms import Terms, check_norm
+from zkfed.statements.terms import Terms
 from zkfed.updates.messages import Commit, Receipt, Seal
 from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.signing import Signed, SigningKey

@@ -38,7 +38,7 @@ from zkfed.statements.context import Context
 from zkfed.statements.update_bound import bounded_update, ranges_of, squared_norm_max
 from zkfed.updates.update import model_digest
 
-__all__ = ["Benchmark", "PublicTerms", "improvement_circuit"]
+__all__ = ["Benchmark", "PublicTerms", "check_norm", "improvement_circuit", "loss_change_max"]
 
 VERSION = 1
 
@@ -155,6 +155,27 @@ def improvement_circuit(model: LinearModel, rows: int, curve: str = "bls12-381")
     return builder.finish()
 
 
+def loss_change_max(loss: int, millionths: int, base_loss_min: int) -> int:
+    """Returns M = floor((S - X) L0 / S) - L0, after checking 0 < L_min <= L0.
+
+    Raises:
+        ProofInvalid: The base loss is below L_min: an improvement of it means nothing.
+    """
+    if not 0 < base_loss_min <= loss:
+        raise ProofInvalid(
+            f"the base loss has {loss.bit_length()} bits and is below the smallest one for which an improvement "
+            f"is accepted"
+        )
+    return (SHARE_SCALE - millionths) * loss // SHARE_SCALE - loss
+
+
+def check_norm(update: npt.NDArray[Any], squared_norm_max: int) -> None:
+    """Raises UnsatisfiedConstraint if an update is longer than the clip."""
+    d = as_ints(np.asarray(update)).ravel()
+    if int((d * d).sum()) > squared_norm_max:
+        raise UnsatisfiedConstraint("the update's norm is above the clip", "update/norm-slack/top", (0,))
+
+
 @dataclass(frozen=True)
 class PublicTerms:
     """What verifier and prover compute once for a base model and a benchmark.
@@ -211,12 +232,7 @@ class PublicTerms:
         Raises:
             ProofInvalid: The base loss is below L_min: an improvement of it means nothing.
         """
-        if not 0 < base_loss_min <= self.loss:
-            raise ProofInvalid(
-                f"the base loss has {self.loss.bit_length()} bits and is below the smallest one for which an "
-                f"improvement is accepted"
-            )
-        return (SHARE_SCALE - millionths) * self.loss // SHARE_SCALE - self.loss
+        return loss_change_max(self.loss, millionths, base_loss_min)
 
     def loss_change(self, update: npt.NDArray[Any]) -> int:
         """Returns L(W0 + D) - L(W0) of an integer update, the number that the circuit bounds."""
@@ -229,9 +245,7 @@ class PublicTerms:
         Raises:
             UnsatisfiedConstraint: The norm or the improvement is not reached.
         """
-        d = as_ints(np.asarray(update)).ravel()
-        if int((d * d).sum()) > squared_norm_max:
-            raise UnsatisfiedConstraint("the update's norm is above the clip", "update/norm-slack/top", (0,))
+        check_norm(update, squared_norm_max)
         if self.loss_change(update) > loss_change_max:
             raise UnsatisfiedConstraint(
                 "the update does not improve the benchmark by the claimed share", "improvement/top", (0,)

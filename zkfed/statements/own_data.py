@@ -28,7 +28,8 @@ from zkfed.groth16.proof import Instance
 from zkfed.inference import Forward, forward
 from zkfed.policy import FEATURE_LIMIT, SHARE_SCALE, Improvement
 from zkfed.statements.context import Context
-from zkfed.statements.terms import check_norm, checked_base, layer_sketches, loss_bound, row_powers
+from zkfed.statements.improvement import check_norm
+from zkfed.statements.terms import checked_base, layer_sketches, loss_bound, row_powers
 from zkfed.updates.update import encode_ints, model_digest
 
 __all__ = ["DrawnRows", "OwnTerms"]

@@ -20,21 +20,26 @@ from zkfed.algebra.backend import Points
 from zkfed.algebra.curve import Curve
 from zkfed.algebra.field import Ints, as_ints, integer_product, powers
 from zkfed.encoding import digest
-from zkfed.errors import DecodeError, ProofInvalid, UnsatisfiedConstraint
+from zkfed.errors import DecodeError, UnsatisfiedConstraint
 from zkfed.groth16.proof import Instance
 from zkfed.inference import Forward, forward
 from zkfed.model import LinearModel, Model
-from zkfed.policy import SHARE_SCALE, Improvement
+from zkfed.policy import Improvement
 from zkfed.r1cs.system import System
 from zkfed.statements.evaluation import evaluation_circuit, loss_of, target_unit
-from zkfed.statements.improvement import Benchmark, PublicTerms, improvement_circuit
+from zkfed.statements.improvement import (
+    Benchmark,
+    PublicTerms,
+    check_norm,
+    improvement_circuit,
+    loss_change_max,
+)
 from zkfed.updates.update import model_digest
 
 __all__ = [
     "BenchmarkTerms",
     "Terms",
     "benchmark_terms",
-    "check_norm",
     "checked_base",
     "circuit_of",
     "layer_sketches",
@@ -89,11 +94,18 @@ def loss_bound(
     return loss.lower(logits, targets) if side == "low" else loss.upper(logits, targets)
 
 
-def check_norm(update: npt.NDArray[Any], squared_norm_max: int) -> None:
-    """Raises UnsatisfiedConstraint if an update is longer than the clip."""
-    d = as_ints(np.asarray(update)).ravel()
-    if int((d * d).sum()) > squared_norm_max:
-        raise UnsatisfiedConstraint("the update's norm is above the clip", "update/norm-slack/top", (0,))
+def checked_targets(statement: Improvement, benchmark: Benchmark) -> npt.NDArray[np.int64]:
+    """Returns T in units of `target_unit`: the circuits take it for labels without checking it again.
+
+    Raises:
+        DecodeError: A target is no label: not one-hot, or not -1 and 1 for two classes.
+    """
+    targets, rest = np.divmod(benchmark.targets, target_unit(statement))
+    classes = statement.model.classes
+    is_label = (targets == 1) | (targets == (-1 if classes == 2 else 0))
+    if classes > 1 and (rest.any() or not is_label.all() or (classes > 2 and (targets.sum(axis=1) != 1).any())):
+        raise DecodeError("benchmark: a target is the label of no class")
+    return np.asarray(targets, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -125,7 +137,7 @@ class BenchmarkTerms:
         model = statement.model
         benchmark.check(model, statement.rows)
         w0 = checked_base(model, base)
-        targets = benchmark.targets // target_unit(statement)
+        targets = checked_targets(statement, benchmark)
         try:
             logits = forward(model, w0, benchmark.features).logits
         except ValueError as error:
@@ -144,12 +156,7 @@ class BenchmarkTerms:
         Raises:
             ProofInvalid: The base loss is below L_min: an improvement of it means nothing.
         """
-        if not 0 < base_loss_min <= self.loss:
-            raise ProofInvalid(
-                f"the base loss has {self.loss.bit_length()} bits and is below the smallest one for which an "
-                f"improvement is accepted"
-            )
-        return (SHARE_SCALE - millionths) * self.loss // SHARE_SCALE - self.loss
+        return loss_change_max(self.loss, millionths, base_loss_min)
 
     def _after(self, update: npt.NDArray[Any]) -> Forward:
         weights = self.base + np.asarray(update, dtype=np.int64).reshape(self.base.shape)
