@@ -1,0 +1,78 @@
+"""Shows that every cheat of protocol.md section 6 has a test that fails without the check.
+
+Each check of cheats.py is taken out of a copy of the repository, and its test is run there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.evidence.cheats import CHEATS, Check
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKS = [pytest.param(c, id=f"{title}: {c.cheat}") for title, checks in CHEATS.items() for c in checks]
+ACCEPTED = re.compile(r"^E +(AssertionError: (assert|\w+ accepted:)|assert |Failed: DID NOT RAISE)", re.MULTILINE)
+
+
+def table() -> str:
+    """Returns the tables of docs/cheats.md."""
+    out = []
+    for title, checks in CHEATS.items():
+        out += [f"## {title}", "", "| cheat | answer | code | test |", "|---|---|---|---|"]
+        for c in checks:
+            file, name = c.test.split(" ")[0].split("::")
+            code = f"[{c.file}](../zkfed/{c.file})"
+            out.append(f"| {c.cheat} | {c.answer} | {code} | [{name}](../tests/{file}) |")
+        out.append("")
+    return "\n".join(out)
+
+
+def test_the_document_lists_the_checks() -> None:
+    text = (ROOT / "docs" / "cheats.md").read_text("utf-8")
+    assert table() in text, f"docs/cheats.md holds what tests/evidence/cheats.py says:\n{table()}"
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_code_and_test_of_a_check_exist(check: Check) -> None:
+    assert (ROOT / "zkfed" / check.file).read_text("utf-8").count(check.code) == 1
+    file, name = check.test.split(" ")[0].split("::")
+    assert f"\ndef {name}(" in (ROOT / "tests" / file).read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("copy")
+    for part in ("zkfed", "tests", "circuits", "examples", "benches"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def run(folder: Path, test: str) -> subprocess.CompletedProcess[str]:
+    node, *chosen = test.split(" ")
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", f"tests/{node}", *chosen]
+    # No byte code is kept: a file that changes twice in a second would run as it was before.
+    env = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", CHECKS)
+def test_without_the_check_its_test_fails(check: Check, copy: Path) -> None:
+    file = copy / "zkfed" / check.file
+    whole = file.read_text("utf-8")
+    file.write_text(whole.replace(check.code, check.without), "utf-8")
+    try:
+        out = run(copy, check.test)
+    finally:
+        file.write_text(whole, "utf-8")
+    assert out.returncode == 1, out.stdout[-2000:]
+    # The cheat succeeds, or meets the check behind: it is not the removal that breaks something else.
+    assert check.said in out.stdout if check.said else ACCEPTED.search(out.stdout), out.stdout[-3000:]
