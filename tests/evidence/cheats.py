@@ -345,7 +345,7 @@ CHEATS = {
         ),
         Check(
             "the same on a benchmark", "L_min <= L0_low, by the verifier",
-            "statements/terms.py", "if not 0 < base_loss_min <= self.loss:", "if False:",
+            "statements/improvement.py", "if not 0 < base_loss_min <= loss:", "if False:",
             "attacks/test_evaluation_false_claims.py::test_a_small_base_loss_of_a_benchmark_is_refused",
         ),
         Check(
