@@ -92,6 +92,7 @@ def test_a_true_proof_about_other_rows_is_refused(choice: Any) -> None:
     verdict = cohort.adder.receive_sealed(message)
     assert (verdict.is_accepted, verdict.code) == (False, "proof-invalid")
     assert verdict.client == device.public_key.hex()
+    assert verdict.reason.endswith("the proof does not hold for this commitment and the rows that the beacon drew")
     for other in cohort.devices[1:]:
         assert cohort.adder.receive_sealed(other.seal(opened.announcement, opened.key)).is_accepted
 

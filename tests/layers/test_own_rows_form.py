@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -22,6 +22,8 @@ from zkfed.layers.registry import registration_terms
 from zkfed.layers.transcript import Transcript
 from zkfed.updates.messages import Announcement, Commit, Reveal
 from zkfed.updates.update import ModelUpdate, model_digest
+
+ENDS: tuple[Literal["big", "little"], ...] = ("big", "little")
 
 
 @pytest.fixture
@@ -196,3 +198,31 @@ def test_a_registration_too_large_to_check_is_refused_before_it_is_built(cohort:
         rewritten(tmp_path, lambda objects, huge=huge: [huge.encode(), *objects[1:]])
         with pytest.raises(LimitExceeded, match="parameters_max"):
             Transcript.load(tmp_path, parameters_max=12)
+
+
+def test_a_record_holds_no_row_and_no_text_shows_one(cohort: OwnCohort) -> None:
+    opened = cohort.committed()
+    nonces = [cohort.adder._nonce, cohort.holder._nonce]
+    rounds = [device._current() for device in cohort.devices]
+    parties = [*cohort.devices, cohort.adder, cohort.holder, cohort.registry, cohort.agreement, *rounds, *cohort.rows]
+    closed = "\n".join(f"{p!r}\n{p}" for p in parties)
+    assert not [n for n in nonces if n.hex() in closed or repr(n) in closed]
+    cohort.open_beacon()
+    for device in cohort.devices:
+        device.accept_beacon(cohort.reveals)
+    cohort.seal_all(opened)
+    cohort.add(opened)
+    text = closed + "\n".join(f"{p!r}\n{p}" for p in parties)
+    cohort.open(opened)
+    cohort.close([opened])
+    objects = [*cohort.transcript._head().values(), *(r.encode() for r in cohort.transcript.rounds)]
+    public = b"".join(objects)
+    assert nonces[0] in public  # what is opened is found by the same search
+    for rows in cohort.rows:
+        assert rows is not None
+        for kind in (">i8", "<i8", "i1", ">i4", "<i4", "<f8"):
+            assert rows.features[:4].astype(kind).tobytes() not in public
+        assert str(rows.features[0].tolist())[1:-1] not in text
+        for blinder in rows.blinders:
+            assert str(blinder) not in text
+            assert not [end for end in ENDS if blinder.to_bytes(32, end) in public]

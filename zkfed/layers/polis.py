@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from zkfed.algebra.backend import Points
 from zkfed.encoding import digest
-from zkfed.errors import CiphertextRefused, NotAuthorised, PolicyError, Replay, ZkfedError
+from zkfed.errors import CiphertextRefused, NotAuthorised, PolicyError, ProofInvalid, Replay, ZkfedError
 from zkfed.groth16.proof import Proof
 from zkfed.groth16.prove import Prover
 from zkfed.groth16.verify import verify
@@ -282,7 +282,11 @@ class Adder:
         ciphertext = self._open_outer(sealed, attempt, outer)
         proof = Proof.decode(agreement.backend, agreement.improvement.layout, sealed.proof)
         instance = agreement.improvement_instance(self._terms_of(entry[0]), self._first, signed.signer, entry[1])
-        verify(agreement.improvement, instance, proof)
+        try:
+            verify(agreement.improvement, instance, proof)
+        except ProofInvalid as error:
+            about = " for this commitment and the rows that the beacon drew" if self._beacon is not None else ""
+            raise ProofInvalid(f"{error}{about}") from None
         # Everything holds: only now the state changes.
         self._nullifiers[nullifier] = sealed.commit
         attempt.seals[sealed.commit] = signed
