@@ -1,6 +1,6 @@
 """Shows that every cheat of protocol.md section 6 has a test that fails without the check.
 
-Each check of cheats.py is taken out of a copy of the repository, and its test is run there.
+Each check of cheats.py and bad_input.py is taken out of a copy of the repository, and its test is run there.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.evidence.bad_input import BAD_INPUT
 from tests.evidence.cheats import CHEATS, Check
 
 ROOT = Path(__file__).resolve().parents[2]
-CHECKS = [pytest.param(c, id=f"{title}: {c.cheat}") for title, checks in CHEATS.items() for c in checks]
+TABLES = {**CHEATS, "Bad input, refused before anything is proven": BAD_INPUT}
+CHECKS = [pytest.param(c, id=f"{title}: {c.cheat}") for title, checks in TABLES.items() for c in checks]
 ACCEPTED = re.compile(r"^E +(AssertionError: (assert|\w+ accepted:)|assert |Failed: DID NOT RAISE)", re.MULTILINE)
 
 
 def table() -> str:
     """Returns the tables of docs/cheats.md."""
     out = []
-    for title, checks in CHEATS.items():
+    for title, checks in TABLES.items():
         out += [f"## {title}", "", "| cheat | answer | code | test |", "|---|---|---|---|"]
         for c in checks:
             file, name = c.test.split(" ")[0].split("::")
@@ -36,12 +38,13 @@ def table() -> str:
 
 def test_the_document_lists_the_checks() -> None:
     text = (ROOT / "docs" / "cheats.md").read_text("utf-8")
-    assert table() in text, f"docs/cheats.md holds what tests/evidence/cheats.py says:\n{table()}"
+    assert table() in text, f"docs/cheats.md holds:\n{table()}"
 
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_code_and_test_of_a_check_exist(check: Check) -> None:
-    assert (ROOT / "zkfed" / check.file).read_text("utf-8").count(check.code) == 1
+    found = (ROOT / "zkfed" / check.file).read_text("utf-8").count(check.code)
+    assert found == 1, f"{check.file} holds the check {found} times: who moves a check quotes it here anew"
     file, name = check.test.split(" ")[0].split("::")
     assert f"\ndef {name}(" in (ROOT / "tests" / file).read_text("utf-8")
 
