@@ -124,6 +124,20 @@ def test_rows_that_are_not_the_registered_ones_do_not_prove(
         keys.prove(update, other, alice.record, beacon=BEACON)
 
 
+def test_rows_or_a_beacon_of_another_size_are_refused_by_name(
+    keys: OwnKeys, alice: Party, update: CommittedUpdate, proven: tuple[OwnClaim, bytes]
+) -> None:
+    for rows in (alice.rows.take(range(4)), alice.rows.take([*range(24), 0])):
+        with pytest.raises(PolicyError, match="exactly 24"):
+            keys.prove(update, rows, alice.record, beacon=BEACON)
+    beacons: list[Any] = [b"", BEACON[1:], BEACON + b"0", "0" * 32, None]
+    for beacon in beacons:
+        with pytest.raises(DecodeError, match="a beacon has 32 bytes"):
+            keys.prove(update, alice.rows, alice.record, beacon=beacon)
+        with pytest.raises(DecodeError, match="a beacon has 32 bytes"):
+            keys.verifier.verify(replace(proven[0], beacon=beacon), proven[1], alice.record)
+
+
 # -- bad input ------------------------------------------------------------------------------------
 
 

@@ -18,13 +18,14 @@ import numpy.typing as npt
 from zkfed.algebra.backend import use
 from zkfed.commitments.pedersen import Generators, generators
 from zkfed.encoding import Reader, Writer, digest
-from zkfed.errors import DecodeError, PolicyError, ProofInvalid, UnsatisfiedConstraint
+from zkfed.errors import DecodeError, KeyRefused, PolicyError, ProofInvalid, UnsatisfiedConstraint
 from zkfed.groth16.keys import ProvingKey, VerifyingKey
 from zkfed.groth16.proof import Instance, Proof
 from zkfed.groth16.prove import Prover
 from zkfed.groth16.setup import development_keys
 from zkfed.groth16.verify import verify, verify_batch
 from zkfed.policy import UPDATE_BITS, Improvement, Model
+from zkfed.r1cs.system import System
 from zkfed.statements.improvement import Benchmark, improvement_context
 from zkfed.statements.terms import Terms, benchmark_terms, circuit_of
 from zkfed.statements.update_bound import USE, squared_norm_max
@@ -97,10 +98,15 @@ class Claim:
 
 
 class Verifier:
-    """Checks claims; holds the verifying key and no secret."""
+    """Checks claims; holds the verifying key and no secret.
+
+    Raises:
+        KeyRefused: The key is for another circuit: of another loss, say, with the same public inputs.
+    """
 
     def __init__(self, statement: Improvement, key: VerifyingKey) -> None:
         self.statement, self.key = statement, key
+        check_key(key, circuit_of(statement, key.layout.curve.name))
 
     def __repr__(self) -> str:
         return f"Verifier({self.key.layout.name}, {self.key.origin})"
@@ -149,6 +155,12 @@ class Verifier:
             raise DecodeError("the claim is about another statement than this verifier's")
         terms = benchmark_terms(self.statement, claim.base, claim.benchmark)
         return instance_of(self.key, self.statement, terms, claim.commitment)
+
+
+def check_key(key: VerifyingKey, circuit: System) -> None:
+    """Raises KeyRefused unless a key is for a circuit: its whole layout, for a key says itself what its digest is."""
+    if key.layout.encode() != circuit.layout.encode():
+        raise KeyRefused(f"the key is for {key.layout.name}, not for the circuit {circuit.name} of the statement")
 
 
 def instance_of(key: VerifyingKey, statement: Improvement, terms: Terms, commitment: bytes) -> Instance:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from zkfed.algebra.backend import Points, use
 from zkfed.commitments.pedersen import generators
 from zkfed.commitments.rows import PrivateRows, row_weights
-from zkfed.encoding import digest
+from zkfed.encoding import DIGEST_BYTES, digest
 from zkfed.errors import DecodeError, PolicyError
 from zkfed.groth16.assembly import Report
 from zkfed.groth16.keys import ProvingKey, VerifyingKey
@@ -34,7 +34,7 @@ from zkfed.groth16.verify import verify
 from zkfed.policy import UPDATE_BITS, Improvement
 from zkfed.statements.draw import draw_rows
 from zkfed.statements.evaluation import evaluation_circuit
-from zkfed.statements.keys import fixed_update, fixed_weights
+from zkfed.statements.keys import check_key, fixed_update, fixed_weights
 from zkfed.statements.own_data import DrawnRows, OwnTerms
 from zkfed.statements.registration import RegistrationRecord, RegistrationTerms, check_registration, register
 from zkfed.statements.update_bound import USE, squared_norm_max
@@ -109,9 +109,16 @@ class OwnClaim:
 
 
 class OwnVerifier:
-    """Checks registrations and claims; holds the verifying keys and no secret."""
+    """Checks registrations and claims; holds the verifying keys and no secret.
+
+    Raises:
+        KeyRefused: A key is for another circuit: of another loss, say, with the same public inputs.
+    """
 
     def __init__(self, statement: Improvement, kind: str, key: VerifyingKey, registration: VerifyingKey) -> None:
+        curve = key.layout.curve.name
+        check_key(key, evaluation_circuit(statement, kind, curve))
+        check_key(registration, _terms(statement).circuit(curve))
         self.statement, self.kind, self.key, self.registration = statement, kind, key, registration
         self._registered: dict[bytes, Points] = {}
 
@@ -147,6 +154,8 @@ class OwnVerifier:
 
     def terms(self, claim: OwnClaim, record: RegistrationRecord) -> OwnTerms:
         """Returns the drawn rows and models that a claim is about."""
+        if type(claim.beacon) is not bytes or len(claim.beacon) != DIGEST_BYTES:
+            raise DecodeError(f"a beacon has {DIGEST_BYTES} bytes")
         points, statement = self.accept(record), self.statement
         drawn = draw_rows(
             claim.beacon, record.signer, commitment=claim.commitment, count=statement.rows,
@@ -277,6 +286,7 @@ class OwnKeys:
         report: Report | None,
     ) -> bytes:  # fmt: skip
         terms, order = self.verifier.terms(claim, record), self.proving.verifying.layout.curve.order
+        _terms(self.statement).check_shape(rows)
         own = rows.take(terms.drawn.indices)
         private = terms.private(None if update is None else update.integers, own.features, own.targets)
         limit = squared_norm_max(self.statement.model.parameters, UPDATE_BITS)
