@@ -275,6 +275,8 @@ class Definition:
         self.relations.append(relation)
         out = [v if isinstance(v, Linear) else constant(v) for v in values]
         for operand in out:
+            if not operand.size:
+                raise ValueError(f"{where}: {relation}: an empty tensor; a relation of nothing would always hold")
             wrong = {type(c) for c in operand.coefficients.tolist()} - {int}
             if wrong:
                 raise TypeError(f"{where}: {relation}: a constant is a {wrong.pop().__name__}, expected an integer")
@@ -328,11 +330,16 @@ def build(name: str, version: int, define: Callable[[Definition], None], curve: 
     dry = Builder(name, version=version, curve=curve)
     dry.segment(SEGMENT)
     recorder = _Recorder(dry)
-    define(Definition(dry, recorder))
+    first = Definition(dry, recorder)
+    define(first)
     builder = Builder(name, version=version, curve=curve)
     ranges = choose_ranges(builder, recorder.needed, builder.segment(SEGMENT))
     definition = Definition(builder, ranges)
     define(definition)
+    if (first.publics, first.secrets, first.relations) != (
+        definition.publics, definition.secrets, definition.relations
+    ):  # fmt: skip
+        raise ValueError(f"{name}: define does something else the second time; a relation could be missing")
     if not definition.secrets:
         raise ValueError(f"{name}: no secret is declared, so there is nothing to prove")
     definition._close()
