@@ -193,6 +193,8 @@ def test_a_registration_too_large_to_check_is_refused_before_it_is_built(cohort:
     for statement in (
         replace(policy.statement, registration=large),
         replace(policy.statement, registration=None, loss="cross-entropy", rows=1 << 20),
+        # 4 rows of 3 classes are 12 cells, as many as weights are allowed; a cell takes 10 KB, a weight 7.
+        replace(policy.statement, registration=None, loss="cross-entropy", rows=5),
     ):
         huge = replace(policy, statement=statement)
         rewritten(tmp_path, lambda objects, huge=huge: [huge.encode(), *objects[1:]])

@@ -254,7 +254,7 @@ def _check_size(policy: RoundPolicy, parameters_max: int) -> None:
     if registration is not None:
         is_large |= registration.rows * (model.features + model.outputs) > 8 * parameters_max
     if not has_quadratic_form(policy.statement):
-        is_large |= policy.statement.rows * sum(columns for _, columns in model.layers) > 8 * parameters_max
+        is_large |= policy.statement.rows * sum(columns for _, columns in model.layers) > parameters_max
     if is_large:
         raise LimitExceeded(
             f"transcript: a model of {model.parameters} weights on {policy.statement.rows} rows; raise parameters_max "
