@@ -63,7 +63,7 @@ CHEATS = {
         Check(
             "proves about rows of its own choice, of another client, C_D or beacon, or in another order",
             "the adders draw the rows themselves and verify about those",
-            "layers/polis.py", "        verify(agreement.improvement, instance, proof)\n", "",
+            "layers/polis.py", "verify(agreement.improvement, instance, proof)", "pass",
             f"{_DRAW}::test_a_true_proof_about_other_rows_is_refused",
         ),
         Check(
@@ -153,13 +153,13 @@ CHEATS = {
     "Proving about one update, encrypting another": (
         Check(
             "sends the ciphertext of another vector", "the opening equation, before anything is released",
-            "layers/holder.py", "        agreement.generators.open(total, sums.tolist(), blinder)\n", "",
+            "layers/holder.py", "agreement.generators.open(total, sums.tolist(), blinder)", "pass",
             "layers/test_holder_failures.py::test_a_sum_that_does_not_open_is_one_word", "got 'zkfed/v1/release'",
         ),
         Check(
             "releases another sum", "the same equation, by anybody",
             "layers/bridge.py",
-            "        agreement.generators.open(agreement.sum_commitments(encoded), sums.tolist(), blinder)\n", "",
+            "agreement.generators.open(agreement.sum_commitments(encoded), sums.tolist(), blinder)", "pass",
             "layers/test_bridge.py::test_one_coordinate_more_by_one", "is not the one expected",
         ),
         Check(
@@ -211,7 +211,7 @@ CHEATS = {
         ),
         Check(
             "sends a message in another's name", "the signature",
-            "updates/signing.py", "        verify_signature(signer, signature, kind, body)\n", "",
+            "updates/signing.py", "verify_signature(signer, signature, kind, body)", "pass",
             "updates/test_messages.py::test_another_signer_or_anothers_signature_is_refused",
         ),
         Check(
@@ -274,13 +274,13 @@ CHEATS = {
         Check(
             "a coordinate whose square is 2 modulo r", "the range of each coordinate",
             "statements/update_bound.py",
-            '    table.in_range("update/range", update + half, value_bits)\n', "",
+            'table.in_range("update/range", update + half, value_bits)', "pass",
             f"{_FALSE}::test_a_coordinate_whose_square_wraps_to_two_is_refused",
         ),
         Check(
             "the same about one's own rows", "the range of each coordinate",
             "statements/update_bound.py",
-            '    table.in_range("update/range", update + half, value_bits)\n', "",
+            'table.in_range("update/range", update + half, value_bits)', "pass",
             "attacks/test_evaluation_false_claims.py::test_a_coordinate_whose_square_wraps_is_refused",
         ),
         Check(
@@ -291,13 +291,13 @@ CHEATS = {
         Check(
             "a norm that is one too large", "the range of the slack (S0, N)",
             "statements/update_bound.py",
-            '    at_most(part.table, "update/norm-slack", norm, part.norm_max)\n', "",
+            'at_most(part.table, "update/norm-slack", norm, part.norm_max)', "pass",
             f"{_FALSE}::test_a_norm_that_is_one_too_large_is_refused",
         ),
         Check(
             "the same in S1 and S2 of any model", "the range of the slack",
             "statements/evaluation.py",
-            '        at_most(self.ranges, "update/norm-slack", norm, part.norm_max)\n', "",
+            'at_most(self.ranges, "update/norm-slack", norm, part.norm_max)', "pass",
             f"{_EVALUATION}::test_an_update_outside_its_range_or_norm_fails",
         ),
         Check(
