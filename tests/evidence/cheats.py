@@ -375,8 +375,8 @@ CHEATS = {
     "Asking about private rows": (
         Check(
             "asks round after round", "a device counts its answers",
-            "layers/heart.py", "if terms is None and self._answers >= agreement.policy.acceptance_bits_max:",
-            "if False:",
+            "layers/heart.py",
+            "if terms is None and announced.body.round > agreement.policy.acceptance_bits_max:", "if False:",
             "layers/test_own_rows.py::test_a_device_counts_its_answers_and_stops",
         ),
         Check(

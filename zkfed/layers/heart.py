@@ -104,7 +104,7 @@ class Device:
                 raise PolicyError("this policy is about registered rows: Device(..., rows=...)")
             agreement.registry.terms.check_shape(rows)
         self.agreement, self._key, self._prover = agreement, key, prover
-        self._rows, self._answers = rows, 0
+        self._rows = rows
         self._round: _Round | None = None
 
     def __repr__(self) -> str:
@@ -158,7 +158,7 @@ class Device:
             Replay: This device has committed to another update of this round, or to a later one.
             UnsatisfiedConstraint: The update does not satisfy the statement; of S1 only its norm is
                 known now, the rest when the rows are drawn (`accept_beacon`).
-            BudgetExceeded: This device has answered as often about its own rows as the policy allows.
+            BudgetExceeded: As many rounds have asked about registered rows as the policy allows.
         """
         agreement = self.agreement
         announced = agreement.open_announcement(announcement, base=base, previous=previous)
@@ -174,10 +174,11 @@ class Device:
             raise Replay(f"this device has committed to an update of round {before.first.body.round} already")
         kind = agreement.policy.statement.kind
         terms = agreement.terms(base) if kind == "S2" else None
-        if terms is None and self._answers >= agreement.policy.acceptance_bits_max:
+        # By the number of the round, as the record is checked: a count of one's own would die with the process.
+        if terms is None and announced.body.round > agreement.policy.acceptance_bits_max:
             raise BudgetExceeded(
-                f"this device has answered {self._answers} times about its registered rows, as often as the policy "
-                f"allows: each answer is a bit without noise"
+                f"{announced.body.round - 1} rounds have asked about registered rows, as often as the policy allows: "
+                f"each answer is a bit without noise"
             )
         self._check_form(update)
         self._check(terms, update, announced.body.round)
@@ -225,8 +226,6 @@ class Device:
         )
         if isinstance(current.terms, OwnTerms) and current.terms.drawn.beacon != beacon.value:
             raise Replay("the beacon of this round was opened before, over another commit list")
-        if current.terms is None:
-            self._answers += 1
         current.terms, current.rows = terms, self._rows.take(terms.drawn.indices)
         terms.check(
             self._private(current), squared_norm_max=agreement.squared_norm_max,
