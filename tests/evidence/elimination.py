@@ -10,12 +10,17 @@ Row = dict[int, int]
 
 
 class Echelon:
-    """Rows in echelon form; columns for which `is_first` holds are eliminated before the others."""
+    """Rows in echelon form; columns for which `is_first` holds are eliminated before the others.
+
+    Attributes:
+        pivots: The row of each column that is eliminated first.
+        rest: The other rows, by a column each; only columns that are not first stand in them.
+    """
 
     def __init__(self, order: int, is_first: Callable[[int], bool] = lambda _column: True) -> None:
         self.order, self.is_first = order, is_first
         self.pivots: dict[int, Row] = {}
-        self.rest: list[Row] = []
+        self.rest: dict[int, Row] = {}
 
     def _minus(self, row: Row, factor: int, pivot: Row) -> None:
         for column, value in pivot.items():
@@ -28,27 +33,26 @@ class Echelon:
     def reduce(self, row: Row) -> Row:
         """Returns the row without the pivots' columns."""
         row = {column: value % self.order for column, value in row.items() if value % self.order}
-        pending = [column for column in row if column in self.pivots]
+        pending = [*row]
         while pending:
             column = pending.pop()
-            if column in row:
-                self._minus(row, row[column], self.pivots[column])
-                pending = [c for c in row if c in self.pivots]
+            pivot = self.pivots.get(column) or self.rest.get(column)
+            if pivot is not None and column in row:
+                self._minus(row, row[column], pivot)
+                pending = [*row]
         return row
 
-    def add(self, row: Row) -> int | None:
-        """Adds a row; returns its pivot, None if it depends on the others or has no column to eliminate."""
+    def add(self, row: Row) -> None:
+        """Adds a row, unless it depends on the others."""
         row = self.reduce(row)
+        if not row:
+            return
         first = [column for column in row if self.is_first(column)]
-        if not first:
-            if row:
-                self.rest.append(row)
-            return None
         # The newest wire: a row defines it, most often, and few rows hold it.
-        pivot = max(first)
+        pivot = max(first or row)
         inverse = pow(row[pivot], -1, self.order)
-        self.pivots[pivot] = {column: value * inverse % self.order for column, value in row.items()}
-        return pivot
+        held = self.pivots if first else self.rest
+        held[pivot] = {column: value * inverse % self.order for column, value in row.items()}
 
     def extend(self, rows: Iterable[Row]) -> None:
         for row in sorted(rows, key=len):

@@ -17,6 +17,7 @@ import itertools
 import random
 from collections.abc import Iterable
 from dataclasses import replace
+from enum import Enum
 from functools import cached_property
 from typing import Any
 
@@ -24,20 +25,33 @@ import numpy as np
 
 from tests.evidence.elimination import Row, solve
 from tests.evidence.subjects import Subject
+from tests.witness_runner import Run
 from zkfed.algebra.field import Ints, centred
 from zkfed.errors import ZkfedError
 from zkfed.r1cs.system import System
 from zkfed.r1cs.witness import Assignment
 
-__all__ = ["KEEP", "Change", "Forger", "rows_of"]
+__all__ = ["DOUBLE", "KEEP", "SOLVE", "Change", "Forger", "Seed", "rows_of"]
 
-KEEP = None
-Change = tuple[int, int | None]
-"""A wire and what is added to it; KEEP: it keeps the honest run's value, whatever the hint says."""
 
+class Rule(Enum):
+    """What a wire becomes, where no number says what is added to it."""
+
+    KEEP = "the honest run's value, whatever the hint says"
+    DOUBLE = "twice what the hint says"
+    SOLVE = "what makes the one row that fails hold: only for a wire that is committed nowhere"
+
+
+KEEP, DOUBLE, SOLVE = Rule.KEEP, Rule.DOUBLE, Rule.SOLVE
+Change = tuple[int, int | Rule]
+"""A wire, and what is added to it."""
+
+Seed = int | tuple[int, ...]
+"""Draws the challenges; the entries 0 .. t of a tuple decide those of stage t."""
 Sides = tuple[Row, Row, Row]
 SEEDS = (1, 2, 3)
 MOVABLE_MAX = 150
+SOLVED_MAX = 3
 
 
 def rows_of(system: System) -> list[Sides]:
@@ -53,8 +67,11 @@ def rows_of(system: System) -> list[Sides]:
 class Forger:
     """Runs and repairs of one subject."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject, self.work = subject, subject.run()
+    def __init__(
+        self, subject: Subject, work: Run | None = None, *, live: Any = None, first: Forger | None = None
+    ) -> None:
+        self.subject, self.work, self.live = subject, work or subject.run(), live or subject.live
+        self.first = first or self
         self.system = self.work.system
         self.order = self.system.curve.order
         self.rows = rows_of(self.system)
@@ -64,7 +81,7 @@ class Forger:
             for wire in wires:
                 self.rows_with[wire].add(row)
         self.masks = {s.stop - 1 for s in self.system.segments}
-        self._honest: dict[int, Ints] = {}
+        self._honest: dict[Seed, Ints] = {}
 
     # -- what is whose, and when -----------------------------------------------------------------
 
@@ -108,7 +125,9 @@ class Forger:
 
     # -- a run -----------------------------------------------------------------------------------
 
-    def honest(self, seed: int) -> Ints:
+    def honest(self, seed: Seed) -> Ints:
+        if self.first is not self:
+            return self.first.honest(seed)
         if seed not in self._honest:
             z = self.assign(seed)
             if z is None or self.failing(z):
@@ -116,9 +135,11 @@ class Forger:
             self._honest[seed] = z
         return self._honest[seed]
 
-    def assign(self, seed: int, changes: Iterable[Change] = (), *, deleted: int | None = None) -> Ints | None:
+    def assign(self, seed: Seed, changes: Iterable[Change] = (), *, deleted: int | None = None) -> Ints | None:
         """Returns all wires after the changes, with repairs if a row is deleted; None if a hint gives up."""
         by_wire, system, order = dict(changes), self.system, self.order
+        if SOLVE in by_wire.values():
+            return self._solved(seed, by_wire, deleted)
         kept = self.honest(seed) if KEEP in by_wire.values() else None
         static = self._static(seed, by_wire)
         if static is None:
@@ -126,11 +147,13 @@ class Forger:
         changed = self._changed_steps(by_wire, kept)
         run = Assignment(replace(system, steps=changed), static, self.work.private)
         run.values.is_strict = False
+        if self.live is not None:
+            run.values.private = self.live(run.values)
         challenges: dict[str, int] = {}
         try:
             for stage in range(system.stage_count + 1):
                 if stage:
-                    rand = random.Random(f"{seed} {stage}")
+                    rand = random.Random(f"{seed[: stage + 1] if isinstance(seed, tuple) else seed} {stage}")
                     names = [i.name for i in system.inputs if i.stage == stage and i.is_challenge]
                     drawn = {name: rand.randrange(order) for name in names}
                     challenges |= drawn
@@ -142,8 +165,27 @@ class Forger:
             return None
         return run.final()
 
-    def _static(self, seed: int, changes: dict[int, int | None]) -> list[int] | None:
-        rand = random.Random(seed)
+    def _solved(self, seed: Seed, changes: dict[int, int | Rule], deleted: int | None) -> Ints | None:
+        """Finds the step of one late wire for which the one row that fails holds, if it is linear in it."""
+        (wire,) = [w for w, step in changes.items() if step is SOLVE]
+        if wire in self.committed or wire < self.system.public_count:
+            return None
+        tries = [self.assign(seed, {**changes, wire: step}.items()) for step in (0, 1)]
+        if tries[0] is None or tries[1] is None:
+            return None
+        before, after = (
+            (az * bz - cz) % self.order for az, bz, cz in (self.system.evaluate(z) for z in tries if z is not None)
+        )
+        wrong = set(np.flatnonzero((before != 0) | (after != 0)).tolist()) - {deleted}
+        row = next((row for row in wrong if after[row] != before[row]), None)
+        if row is None or len(wrong) > SOLVED_MAX:
+            return None
+        slope = int(after[row] - before[row]) % self.order
+        step = -int(before[row]) * pow(slope, -1, self.order) % self.order
+        return self.assign(seed, {**changes, wire: step}.items())
+
+    def _static(self, seed: Seed, changes: dict[int, int | Rule]) -> list[int] | None:
+        rand = random.Random(f"{seed[0] if isinstance(seed, tuple) else seed}")
         flat: list[int] = []
         for i in self.system.inputs:
             if i.stage:
@@ -151,13 +193,14 @@ class Forger:
             value = rand.randrange(self.order) if i.name == "ctx" else self.work.static[i.name]
             numbers = [int(v) for v in np.asarray(value, dtype=object).ravel()]
             for position in range(i.size):
-                numbers[position] += changes.get(i.start + position) or 0
+                step = changes.get(i.start + position, 0)
+                numbers[position] += step if isinstance(step, int) else 0
                 if i.bounds and not i.bounds[0] <= numbers[position] <= i.bounds[1]:
                     return None
             flat += [v % self.order for v in numbers]
         return flat
 
-    def _changed_steps(self, changes: dict[int, int | None], kept: Ints | None) -> tuple[Any, ...]:
+    def _changed_steps(self, changes: dict[int, int | Rule], kept: Ints | None) -> tuple[Any, ...]:
         steps = []
         for stage, wires, hint in self.system.steps:
             final = self.system.final_of[wires].tolist()
@@ -165,11 +208,16 @@ class Forger:
             steps.append((stage, wires, self._changed(hint, here, kept) if here or changes else hint))
         return tuple(steps)
 
-    def _changed(self, hint: Any, here: list[tuple[int, int, int | None]], kept: Ints | None) -> Any:
+    def _changed(self, hint: Any, here: list[tuple[int, int, int | Rule]], kept: Ints | None) -> Any:
         def cheat(values: Any) -> Any:
             flat = np.asarray(hint(values), dtype=object).ravel().copy()
             for at, wire, add in here:
-                flat[at] = int(kept[wire]) if add is KEEP and kept is not None else flat[at] + (add or 0)
+                if isinstance(add, int):
+                    flat[at] += add
+                elif add is DOUBLE:
+                    flat[at] *= 2
+                elif kept is not None:
+                    flat[at] = int(kept[wire])
             return centred(flat % self.order, self.order)
 
         return cheat
@@ -198,6 +246,18 @@ class Forger:
         for wire, step in (moved or {}).items():
             value = np.array([(int(z[wire]) + step) % self.order], dtype=object)
             run.values.z[run._builder_of[wire]] = centred(value, self.order)[0]
+        if moved and stage < self.system.stage_count:
+            self._go_on(run, stage, held.union(moved))
+
+    def _go_on(self, run: Assignment, stage: int, held: set[int]) -> None:
+        """Runs the hints of a stage again that come after a repaired wire."""
+        is_after = False
+        for step_stage, wires, hint in run.system.steps:
+            if step_stage == stage:
+                is_held = not held.isdisjoint(self.system.final_of[wires].tolist())
+                if is_after and not is_held:
+                    run.values.z[wires] = np.asarray(hint(run.values), dtype=object).ravel()
+                is_after |= is_held
 
     def _movable(self, deleted: int, broken: set[int], ready: set[int], mine: set[int]) -> set[int]:
         """Wires near the deleted row, in which all other rows that are ready are affine."""
@@ -244,7 +304,7 @@ class Forger:
         first = [w for w, stage in self.committed.items() if stage == 0 and self.system.stage_count]
         for seed in seeds:
             z = self.assign(seed, changes, deleted=deleted)
-            if z is None or self.failing(z) - {deleted} or self.subject.holds(z):
+            if z is None or self.failing(z) - {deleted} or self.subject.holds(z, self.work.private):
                 return False
             fixed.add(tuple(z[first].tolist()))
         # What is committed before any challenge must not depend on one.

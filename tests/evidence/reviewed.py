@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FREE_WIRES", "REDUNDANT"]
+__all__ = ["FREE_INPUTS", "FREE_WIRES", "NOT_SEARCHED", "NOT_SHOWN", "OPERANDS", "REDUNDANT"]
 
 FREE_WIRES = {
     "input/ctx": "the verifier computes it, and its isolated row binds the proof to it (tests/attacks)",
@@ -10,19 +10,50 @@ FREE_WIRES = {
 }
 """Places whose wires may take other values, whatever the rest of a statement's assignment is."""
 
-_CLASS_ROWS = (
-    "not redundant: the committed rows are fixed in this instance and stay within the bounds. Each of these rows is "
-    "deleted in tests/statements/test_row_validity.py, under other rows"
-)
+FREE_INPUTS = {
+    "one-hot": ("input/total-min", "where a bit is set, both of its values are right; the verifier checks 0 or 1"),
+}
+"""statement: (a public input that its small instance leaves free, why)."""
+
 REDUNDANT: dict[str, dict[str, str]] = {
     "registration": {
         "powers": "one alone of the first M: w_e = theta^e + d makes all later ones theta^(e+n) + d theta^n, and the "
         "label lookup says that the weights of each class add up to a sketch that is tied and a count that was "
         "committed before theta; for the class of row e that is d (1 + ..) = 0 with a polynomial in theta, so d = 0. "
         "Without labels each is needed (tests/statements/test_row_validity.py)",
-        **dict.fromkeys(
-            (f"class-rows-{end}/{part}" for end in ("min", "max") for part in ("boolean", "sum")), _CLASS_ROWS
-        ),
     },
 }
 """subject: {tensor of constraints: proof that the rest of the circuit implies it}."""
+
+_NO_BIT = (
+    "b = 1 - s/L modulo r for a small s >= 0 obeys the range margin + (1 - b) L, and counts as a part of "
+    "one. The hints of limbs compute on integers and do not follow there"
+)
+NOT_SHOWN: dict[str, dict[str, str]] = {
+    "accuracy above": {
+        "model/right/boolean": _NO_BIT,
+        "labels/tau-3": "with 0 for tau^3 nothing compares the third column of labels; found for `accuracy below`",
+    },
+    "accuracy below": {"model/wrong/boolean": _NO_BIT},
+    "cross-entropy below": {
+        "model/whole": "shares that add up to more than one weigh logits as a whole: the bound is no tangent. It takes "
+        "another row of the table, its entropy and both counts at once"
+    },
+}
+"""subject: {tensor of constraints: why it is needed, though the search found no false claim without some row}."""
+
+NOT_SEARCHED = {
+    "logistic above": "a chord of another interval takes four wires, two counts and two remainders at once: the search "
+    "finds no start for a third of the rows; tests/gadgets/test_losses.py has these cheats by hand",
+    "cross-entropy above": "the same chords, more of them",
+}
+"""subject: why its constraints are not deleted in turn."""
+
+OPERANDS = {
+    "dense": (6, "the activations A, 3 x 2 without the bias: any are right, and fix Z"),
+    "dense, updated": (12, "the activations A and the update D: any are right, and fix Z and the norms"),
+    "horner": (8, "the coefficients of two polynomials: any are right, and fix the values"),
+    "public-product": (8, "the factor D, 4 x 2: any is right, and fixes G D + N"),
+    "quadratic-forms": (6, "the update D, 3 x 2: any is right, and fixes both forms"),
+}
+"""gadget: (committed wires that the constraints leave open, why): its free operands."""

@@ -9,9 +9,10 @@ import numpy as np
 
 from tests.gadgets.gadget_circuits import Circuit, secret
 from zkfed.algebra.curve import Curve
-from zkfed.algebra.field import as_ints, powers
+from zkfed.algebra.field import as_ints
 from zkfed.gadgets.weighted import challenge_powers, weighted_lookup
 from zkfed.r1cs.builder import Builder, Values
+from zkfed.r1cs.linear import Linear
 
 __all__ = ["COLUMN", "TABLE", "WEIGHTED"]
 
@@ -26,9 +27,9 @@ def _powers(curve: Curve) -> Circuit:
     return Circuit(builder.finish(), {}, {}, out)
 
 
-def sums_of(values: Values, theta: Any) -> Any:
+def sums_of(values: Values, wires: Linear) -> Any:
     """Returns for each entry of the table the sum of the weights of the column's entries that are it."""
-    weights = powers(int(values(theta)[()]), len(COLUMN) + 1, values.order)[1:]
+    weights = values(wires)
     column = as_ints(np.asarray(values.private["x"]))
     return as_ints([int(weights[np.equal(column, t)].sum()) % values.order for t in TABLE])
 
@@ -39,7 +40,7 @@ def _lookup(curve: Curve) -> Circuit:
     (theta,) = builder.challenge("theta")
     segment = builder.segment("t")
     weights = challenge_powers(builder, "powers", theta, len(COLUMN), segment=segment)
-    sums = builder.witness("sums", (len(TABLE),), lambda values: sums_of(values, theta), segment=segment)
+    sums = builder.witness("sums", (len(TABLE),), lambda values: sums_of(values, weights), segment=segment)
     (alpha,) = builder.challenge("alpha")
     weighted_lookup(builder, "column", (x, weights), (as_ints(TABLE), sums), alpha)
     return Circuit(builder.finish(), {}, {"x": COLUMN}, sums)

@@ -65,7 +65,7 @@ class Subject:
 
     def benchmark(self) -> tuple[dict[str, Any], dict[str, Any], Any]:
         """Returns static inputs, private inputs and the derivation of S2."""
-        bias = np.full((ROWS, 1), 127, dtype=np.int64)
+        bias = np.full((len(self.features), 1), 127, dtype=np.int64)
         x = np.concatenate([self.features, bias], axis=1)
         terms = BenchmarkTerms.of(self.statement, self.base, Benchmark(x, self.targets * target_unit(self.statement)))
         norm, change = int((self.update**2).sum()), terms.loss_change(self.update)
@@ -75,7 +75,8 @@ class Subject:
     def own(self) -> tuple[dict[str, Any], dict[str, Any], Any]:
         """Returns static inputs, private inputs and the derivation of S1 or S3."""
         backend = use(self.curve)
-        drawn = DrawnRows(bytes(32), tuple(range(ROWS)), bytes(32), backend.generator("G1", to_limbs([1] * ROWS)))
+        n = len(self.features)
+        drawn = DrawnRows(bytes(32), tuple(range(n)), bytes(32), backend.generator("G1", to_limbs([1] * n)))
         published = (self.base.ravel() + self.update).reshape(self.base.shape) if self.kind == "S3" else None
         terms = OwnTerms.of(self.statement, self.base, drawn, published)
         update = self.update if self.kind == "S1" else None
