@@ -22,6 +22,21 @@ REDUNDANT: dict[str, dict[str, str]] = {
         "committed before theta; for the class of row e that is d (1 + ..) = 0 with a polynomial in theta, so d = 0. "
         "Without labels each is needed (tests/statements/test_row_validity.py)",
     },
+    "custom/one-hot": dict.fromkeys(("x/low/boolean", "x/low/sum"), "the entries are bits by the relation"),
+    "custom/one-of": dict.fromkeys(("x/low/boolean", "x/low/sum"), "all that is looked up is in the secret's range"),
+    "custom/lookup": dict.fromkeys(
+        (f"points/image/{end}/{part}" for end in ("low", "high") for part in ("boolean", "sum")),
+        "not redundant: the image is public in this instance, and so in its range. Without these rows an image that "
+        "wraps to another entry is accepted (tests/statements/test_definition.py)",
+    ),
+    "custom/shift": {
+        **dict.fromkeys(("x/low/boolean", "x/low/sum"), "x = 2 p + remainder is in the secret's range"),
+        **dict.fromkeys(
+            ("half/quotient/boolean", "half/quotient/sum"),
+            "not redundant: the quotient is public in this instance, and so an integer. Each is needed in the gadget's "
+            "own circuit, rescale/bits",
+        ),
+    },
 }
 """subject: {tensor of constraints: proof that the rest of the circuit implies it}."""
 

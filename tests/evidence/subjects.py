@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.evidence.claims import GADGET_CLAIMS, STATEMENT_CLAIMS, Reading
+from tests.evidence.definitions import DEFINITIONS
 from tests.evidence.evaluations import EVALUATIONS, evaluation
 from tests.gadgets.gadget_circuits import CIRCUITS, run
 from tests.gadgets.layer_circuits import LAYERS
@@ -91,6 +92,11 @@ def _evaluation(name: str) -> Subject:
     return Subject(name, lambda: of.work, of.claim, (), tied, of.live, of.starts)
 
 
+def _definition(name: str) -> Subject:
+    of = DEFINITIONS[name]
+    return Subject(name, of.run, of.claim, starts=lambda: [(of.run(i), None) for i in range(1, len(of.starts))])
+
+
 # Near the edges, so that a small change leaves the range and not the norm's bit budget.
 _NEAR = [30_000, -17]
 _FAR = [200_000_000, -17]
@@ -131,9 +137,11 @@ SLOW = {"own-data/linear", "own-data/mlp", "benchmark-loss/mlp", "published-mode
         "logistic above", "cross-entropy above", "tuples, three columns"}  # fmt: skip
 
 GADGETS = {name: _gadget(name) for name in GADGET_CIRCUITS}
-STATEMENTS = {name: Subject(name, make, STATEMENT_CLAIMS[name]) for name, make in RUNS.items()} | {
-    name: _evaluation(name) for name in EVALUATIONS
-}
+STATEMENTS = (
+    {name: Subject(name, make, STATEMENT_CLAIMS[name]) for name, make in RUNS.items()}
+    | {name: _evaluation(name) for name in EVALUATIONS}
+    | {name: _definition(name) for name in DEFINITIONS}
+)
 STATEMENTS["one-hot"] = replace(STATEMENTS["one-hot"], starts=lambda: [(_counts(CountTerms(4), 1, 0, 0, 0), None)])
 STATEMENTS["bounded-count"] = replace(
     STATEMENTS["bounded-count"],
