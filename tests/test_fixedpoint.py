@@ -229,3 +229,9 @@ def test_limbs_refuse_what_does_not_fit() -> None:
             fp.blinder_limbs(blinder)
     with pytest.raises(ValueError):
         fp.blinder_from_limbs([0] * 15, 7)
+
+
+@pytest.mark.parametrize("labels", [np.array([0.5 + 1j]), np.array(["0.5"]), np.array([True])])
+def test_regression_targets_are_real_numbers(labels: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="expected real numbers"):
+        quantise_targets(labels, classes=1)

@@ -183,6 +183,8 @@ def quantise_targets(labels: npt.NDArray[Any], *, classes: int, fraction_bits: i
     """
     y, one = np.asarray(labels), FEATURE_ONE << fraction_bits
     if classes == 1:
+        if y.dtype.kind not in "iuf":
+            raise ValueError(f"regression targets are {y.dtype}, expected real numbers")
         values = y.astype(np.float64)
         if not np.isfinite(values).all() or np.abs(values).max(initial=0.0) > 1:
             raise ValueError("regression targets hold NaN, infinity or values outside [-1, 1]; scale them first")
