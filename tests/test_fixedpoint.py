@@ -234,4 +234,4 @@ def test_limbs_refuse_what_does_not_fit() -> None:
 @pytest.mark.parametrize("labels", [np.array([0.5 + 1j]), np.array(["0.5"]), np.array([True])])
 def test_regression_targets_are_real_numbers(labels: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected real numbers"):
-        quantise_targets(labels, classes=1)
+        fp.quantise_targets(labels, classes=1)
