@@ -16,7 +16,7 @@ __all__ = ["Deletions", "Starts", "holds_for_all_values", "label_of"]
 
 ALIKE_MAX = 4
 """How many pairs of changes are tried that make the same tensors of constraints fail."""
-DEPTHS, TRIES_MAX = 3, 2000
+DEPTHS, TRIES_MAX = 3, 8000
 FEW = 3
 FAR = (1 << 12, -(1 << 12))
 Recipe = tuple[Change, ...]
