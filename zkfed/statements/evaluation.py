@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zkfed.algebra.curve import CURVES
-from zkfed.algebra.field import Ints, as_ints, integer_product, powers
+from zkfed.algebra.field import Ints, as_ints, integer_product
+from zkfed.commitments.rows import USE, row_weights
 from zkfed.errors import PolicyError
 from zkfed.fixedpoint import LANE_BITS
 from zkfed.gadgets.compare import at_most
@@ -52,11 +53,9 @@ from zkfed.r1cs.linear import Linear, concatenate, constant
 from zkfed.r1cs.system import LinkSpec, System
 from zkfed.statements.update_bound import bounded_update
 
-__all__ = ["ROW_USE", "evaluation_circuit"]
+__all__ = ["evaluation_circuit"]
 
 VERSION = 1
-ROW_USE = "row"
-"""The generators of rows: features, then targets."""
 FEATURE_BOUND = 128
 """A registered feature lies in [-128, 128): its range is one byte."""
 
@@ -248,11 +247,11 @@ class _Evaluation:
             left = concatenate([builder.input("rows/features", (model.features,)), bias.reshape(1)])
             targets = builder.input("rows/targets", (model.outputs,)).reshape(model.outputs)
             return Sketch(left, builder.input("rows/square")), targets
-        segment = builder.segment("rows", LinkSpec("rows", ROW_USE, 1, LANE_BITS))
+        segment = builder.segment("rows", LinkSpec("rows", USE, 1, LANE_BITS))
 
         def hint(values: Values) -> Ints:
             order, rows = values.order, values.private["rows"]
-            s = powers(int(values(rho)), len(rows) + 1, order)[1:]
+            s = row_weights(int(values(rho)), len(rows), order)
             return np.asarray(integer_product(s.reshape(1, -1), rows)[0] % order, dtype=object)
 
         sketch = builder.witness("rows/sketch", (model.features + model.outputs,), hint, segment=segment)

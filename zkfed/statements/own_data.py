@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkfed.algebra.backend import Backend, Points
-from zkfed.algebra.field import to_limbs
+from zkfed.commitments.rows import row_weights, sketch
 from zkfed.encoding import digest
 from zkfed.errors import DecodeError, UnsatisfiedConstraint
 from zkfed.groth16.proof import Instance
@@ -29,7 +29,7 @@ from zkfed.inference import Forward, forward
 from zkfed.policy import FEATURE_LIMIT, SHARE_SCALE, Improvement
 from zkfed.statements.context import Context
 from zkfed.statements.improvement import check_norm
-from zkfed.statements.terms import checked_base, layer_sketches, loss_bound, row_powers
+from zkfed.statements.terms import checked_base, layer_sketches, loss_bound
 from zkfed.updates.update import encode_ints, model_digest
 
 __all__ = ["DrawnRows", "OwnTerms"]
@@ -114,7 +114,7 @@ class OwnTerms:
         order, model = backend.curve.order, self.statement.model
 
         def derive(stage: int, challenges: dict[str, int]) -> dict[str, Any]:
-            s, tau = row_powers(challenges["rho"], self.statement.rows, order), challenges["tau"]
+            s, tau = row_weights(challenges["rho"], self.statement.rows, order), challenges["tau"]
             out: dict[str, Any] = {"rows/bias": FEATURE_LIMIT * int(s.sum()) % order}
             owners = {"base": self.base} if self.published is None else {"old": self.base, "new": self.published}
             for owner, weights in owners.items():
@@ -122,16 +122,16 @@ class OwnTerms:
                 out |= {f"{owner}/layer-{i}": v for i, v in enumerate(sketches, 1)}
             return out
 
-        def sketch(stage: int, challenges: dict[str, int]) -> tuple[Points, ...]:
-            s = row_powers(challenges["rho"], self.statement.rows, order)
-            return (backend.msm(self.drawn.points, to_limbs(s.tolist())),)
+        def commitments(stage: int, challenges: dict[str, int]) -> tuple[Points, ...]:
+            s = row_weights(challenges["rho"], self.statement.rows, order)
+            return (sketch(backend, self.drawn.points, s),)
 
         static = {"share": millionths, "base-loss-min": self.statement.base_loss_min}
         if self.statement.base_loss_max is not None:
             static["base-loss-max"] = self.statement.base_loss_max
         if commitment is None:
-            return Instance(context, static, (), derive, sketch)
-        return Instance(context, static | {"squared-norm-max": squared_norm_max}, (commitment,), derive, sketch)
+            return Instance(context, static, (), derive, commitments)
+        return Instance(context, static | {"squared-norm-max": squared_norm_max}, (commitment,), derive, commitments)
 
     # -- the prover's side -------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from zkfed.algebra.backend import Points
 from zkfed.algebra.curve import Curve
 from zkfed.algebra.field import Ints, as_ints, integer_product, powers
+from zkfed.commitments.rows import row_weights
 from zkfed.encoding import digest
 from zkfed.errors import DecodeError, UnsatisfiedConstraint
 from zkfed.groth16.proof import Instance
@@ -43,13 +44,7 @@ __all__ = [
     "checked_base",
     "circuit_of",
     "layer_sketches",
-    "row_powers",
 ]
-
-
-def row_powers(rho: int, rows: int, order: int) -> Ints:
-    """Returns s = (rho, rho^2, ..., rho^n)."""
-    return powers(rho, rows + 1, order)[1:]
 
 
 def sketch_of(s: Ints, matrix: npt.NDArray[Any], order: int) -> Ints:
@@ -197,7 +192,7 @@ class BenchmarkTerms:
 
         def derive(stage: int, challenges: dict[str, int]) -> dict[str, Any]:
             rho, tau, r = challenges["rho"], challenges["tau"], curve.order
-            s = row_powers(rho, len(self.features), r)
+            s = row_weights(rho, len(self.features), r)
             u = sketch_of(s, self.features, r)
             first, *others = layer_sketches(self.statement.model, self.base, tau, r)
             out = {
