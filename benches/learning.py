@@ -33,7 +33,8 @@ from examples.cohort import (
     load_cohort,
     resampled_shards,
 )
-from zkfed.dp.accounting import epsilon_of, predicted_noise_signal
+from zkfed.dp.accounting import predicted_noise_signal
+from zkfed.dp.loss import epsilon_of
 
 Row = dict[str, Any]
 SHARES = (0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)

@@ -15,7 +15,7 @@ from tests.layers.parties import Cohort, make_policy, provers
 from zkfed.errors import KeyRefused
 from zkfed.groth16.prove import Prover
 from zkfed.orchestrator.client import Shard
-from zkfed.orchestrator.cohort import synthetic_cohort
+from zkfed.orchestrator.synthetic import synthetic_cohort
 from zkfed.r1cs.system import Layout
 
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zkfed.dp.accounting import Spending, epsilon_of, guarantee_line, predicted_noise_signal
+from zkfed.dp.accounting import Spending, guarantee_line, predicted_noise_signal
+from zkfed.dp.loss import epsilon_of
 from zkfed.dp.noise import calibrate
 from zkfed.errors import BudgetExceeded, PolicyError
 from zkfed.policy import Improvement, LinearModel, RoundPolicy

@@ -25,8 +25,8 @@ from zkfed.layers.holder import KeyHolder
 from zkfed.layers.polis import Adder
 from zkfed.layers.transcript import Attempt, RoundRecord, Transcript, apply_releases, released_sums
 from zkfed.orchestrator.client import Shard, proximal_least_squares
-from zkfed.orchestrator.cohort import synthetic_cohort
 from zkfed.orchestrator.federation import make_keys
+from zkfed.orchestrator.synthetic import synthetic_cohort
 from zkfed.policy import Improvement, LinearModel, RoundPolicy
 from zkfed.statements.improvement import Benchmark, improvement_circuit
 from zkfed.statements.update_bound import noise_circuit

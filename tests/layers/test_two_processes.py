@@ -19,7 +19,7 @@ from zkfed.adapters.filesystem import FilesystemTransport
 from zkfed.layers.agreement import Agreement
 from zkfed.layers.bridge import check_release
 from zkfed.layers.transcript import RoundRecord, Transcript
-from zkfed.orchestrator.cohort import synthetic_cohort
+from zkfed.orchestrator.synthetic import synthetic_cohort
 from zkfed.statements.improvement import Benchmark
 from zkfed.updates.signing import SigningKey
 from zkfed.updates.update import model_digest

@@ -26,7 +26,7 @@ from zkfed.layers.holder import KeyHolder
 from zkfed.layers.polis import Adder
 from zkfed.layers.transcript import Attempt, RoundRecord, Transcript
 from zkfed.orchestrator.client import Client
-from zkfed.orchestrator.cohort import synthetic_cohort
+from zkfed.orchestrator.synthetic import synthetic_cohort
 from zkfed.statements.improvement import improvement_circuit
 from zkfed.statements.update_bound import noise_circuit
 from zkfed.updates.messages import Aggregate

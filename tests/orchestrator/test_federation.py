@@ -16,9 +16,9 @@ from zkfed.errors import BudgetExceeded, KeyRefused, PolicyError, TransportError
 from zkfed.layers.bridge import check_release
 from zkfed.layers.transcript import Transcript, released_sums
 from zkfed.orchestrator.client import Client, Shard, proximal_least_squares
-from zkfed.orchestrator.cohort import synthetic_cohort
 from zkfed.orchestrator.events import Progress, Refused, Released, RoundAbandoned, RoundStarted
 from zkfed.orchestrator.federation import Federation, Options, make_keys
+from zkfed.orchestrator.synthetic import synthetic_cohort
 from zkfed.ports import Transport
 
 

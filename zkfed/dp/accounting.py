@@ -23,11 +23,12 @@ import threading
 from dataclasses import dataclass
 from fractions import Fraction
 
-from zkfed.dp.noise import NoiseScale, charge_of
+from zkfed.dp.loss import epsilon_of
+from zkfed.dp.noise import NoiseScale
 from zkfed.errors import BudgetExceeded, PolicyError
 from zkfed.policy import RoundPolicy
 
-__all__ = ["Spending", "View", "epsilon_of", "guarantee_line", "predicted_noise_signal"]
+__all__ = ["Spending", "View", "guarantee_line", "predicted_noise_signal"]
 
 PARTIES = ("holder", "adder", "public")
 
@@ -49,24 +50,6 @@ class View:
     rho: Fraction
     epsilon: float
     delta: float
-
-
-def epsilon_of(rho: Fraction, delta: float) -> float:
-    """Returns epsilon at delta for a zCDP charge, by OpenDP's conversion, rounded up.
-
-    Args:
-        rho: At least 0.
-        delta: In (0, 1).
-    """
-    if rho <= 0:
-        return 0.0
-    # A Gaussian of sigma 1 costs rho at the sensitivity sqrt(2 rho).
-    sensitivity = math.sqrt(2 * float(rho))
-    while True:
-        charged, epsilon = charge_of(1.0, sensitivity, delta)
-        if Fraction(charged) >= rho:
-            return epsilon
-        sensitivity = math.nextafter(sensitivity, math.inf)
 
 
 class Spending:

@@ -20,7 +20,6 @@ from zkfed.layers.agreement import Announced, draw_groups
 from zkfed.layers.beacon import fault_of_beacon
 from zkfed.layers.transcript import Attempt, RoundRecord, Transcript, apply_releases, released_sums
 from zkfed.orchestrator.client import Client, Shard
-from zkfed.orchestrator.cohort import synthetic_cohort
 from zkfed.orchestrator.events import (
     AttemptFailed,
     Event,
@@ -35,6 +34,7 @@ from zkfed.orchestrator.exchange import ask, send
 from zkfed.orchestrator.notes import RoundNotes, signer_of
 from zkfed.orchestrator.options import Options, make_keys
 from zkfed.orchestrator.parties import Parties
+from zkfed.orchestrator.synthetic import synthetic_cohort
 from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport
 from zkfed.statements.improvement import Benchmark
