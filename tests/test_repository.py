@@ -29,7 +29,7 @@ FUNCTION_LINES_MAX = 70
 ARGUMENTS_MAX = 5
 EMPTY_NAMES = {"base", "common", "core", "helper", "helpers", "manager", "misc", "types", "util", "utils"}
 CHANCE = {"random", "numpy.random", "np.random"}
-SYNTHETIC_DATA = {LIBRARY / "orchestrator" / "cohort.py"}  # draws data to play with, nothing secret
+SYNTHETIC_DATA = {LIBRARY / "orchestrator" / "synthetic.py"}  # draws data to play with, nothing secret
 UNSAFE_LOADERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 HEAVY = {
     "galois", "matplotlib", "numba", "opendp", "py_arkworks_bls12381", "py_ecc", "rich", "scipy", "sklearn", "tenseal",
