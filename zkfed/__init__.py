@@ -1,10 +1,11 @@
 """zkfed: collective learning that can be checked instead of trusted.
 
-Three sizes of entry, each usable without the next:
+Four sizes of entry, each usable without the next:
 
-    a proof    Improvement, LinearModel, MLP, import_model, development_setup
-    a round    RoundPolicy, LocalFederation, check_release
-    a party    Device, Adder, KeyHolder, Agreement, Transcript
+    a proof      Improvement, LinearModel, MLP, import_model, development_setup
+    a statistic  Cohort, Who, What, How, When
+    a round      RoundPolicy, LocalFederation, check_release
+    a party      Device, Adder, KeyHolder, Agreement, Transcript
 
 Everything else is reached through its package. Heavy libraries load at first use.
 """
@@ -16,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zkfed.algebra.backend import backends
+    from zkfed.dp.how import How
+    from zkfed.dp.what import What
+    from zkfed.dp.when import When
+    from zkfed.dp.who import Who
     from zkfed.errors import ZkfedError
     from zkfed.importing import import_model
     from zkfed.layers.agreement import Agreement
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from zkfed.local import LocalFederation
     from zkfed.model import MLP, LinearModel
     from zkfed.orchestrator.client import Client, Shard
+    from zkfed.orchestrator.cohort import Cohort
     from zkfed.orchestrator.events import Progress
     from zkfed.policy import Improvement, Registration, RoundPolicy
     from zkfed.statements.improvement import Benchmark
@@ -41,7 +47,9 @@ _HOME = {
     "Benchmark": "zkfed.statements.improvement",
     "Claim": "zkfed.statements.keys",
     "Client": "zkfed.orchestrator.client",
+    "Cohort": "zkfed.orchestrator.cohort",
     "Device": "zkfed.layers.heart",
+    "How": "zkfed.dp.how",
     "Improvement": "zkfed.policy",
     "KeyHolder": "zkfed.layers.holder",
     "Keys": "zkfed.statements.keys",
@@ -55,6 +63,9 @@ _HOME = {
     "Transcript": "zkfed.layers.transcript",
     "Verdict": "zkfed.updates.update",
     "Verifier": "zkfed.statements.keys",
+    "What": "zkfed.dp.what",
+    "When": "zkfed.dp.when",
+    "Who": "zkfed.dp.who",
     "ZkfedError": "zkfed.errors",
     "backends": "zkfed.algebra.backend",
     "check_release": "zkfed.layers.bridge",
@@ -69,7 +80,9 @@ __all__ = [
     "Benchmark",
     "Claim",
     "Client",
+    "Cohort",
     "Device",
+    "How",
     "Improvement",
     "KeyHolder",
     "Keys",
@@ -82,6 +95,9 @@ __all__ = [
     "Transcript",
     "Verdict",
     "Verifier",
+    "What",
+    "When",
+    "Who",
     "ZkfedError",
     "backends",
     "check_release",

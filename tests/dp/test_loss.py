@@ -68,3 +68,9 @@ def test_only_numbers_are_an_epsilon(value: object) -> None:
 def test_no_gaussian_loss_without_noise(rho: float) -> None:
     with pytest.raises(ValueError):
         PrivacyLoss.gaussian(rho)
+
+
+@given(st.floats(0.01, 5), st.floats(1e-9, 1e-3))
+def test_what_fits_a_budget_converts_to_it(epsilon: float, rho: float) -> None:
+    loss, budget = PrivacyLoss.gaussian(rho), Fraction(epsilon)
+    assert loss.is_within(budget, DELTA) == (Fraction(loss.at(DELTA)) <= budget)

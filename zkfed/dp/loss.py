@@ -45,6 +45,18 @@ def epsilon_of(rho: Fraction, delta: float) -> float:
         sensitivity = math.nextafter(sensitivity, math.inf)
 
 
+@functools.lru_cache(maxsize=4096)
+def _rho_within(epsilon: Fraction, delta: float) -> Fraction:
+    """Returns the largest rho that converts to at most epsilon at delta, to 2^-50 of itself, rounded down."""
+    low, high = Fraction(0), Fraction(1)
+    while epsilon_of(high, delta) <= epsilon:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = Fraction(float((low + high) / 2))
+        low, high = (middle, high) if epsilon_of(middle, delta) <= epsilon else (low, middle)
+    return low
+
+
 def exact(name: str, value: Any, *, most: int) -> Fraction:
     """Returns a number as it is written: 0.1 is 1/10, not the binary fraction next to it.
 
@@ -132,4 +144,5 @@ class PrivacyLoss:
             return False
         if self.epsilon is not None and self.epsilon <= epsilon_max:
             return True
-        return Fraction(self.at(delta)) <= epsilon_max
+        rest = math.nextafter(float(Fraction(str(delta)) - self.delta), 0) if self.delta else delta
+        return self.rho <= _rho_within(epsilon_max, rest)

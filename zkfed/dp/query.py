@@ -29,7 +29,7 @@ from zkfed.policy import SHARE_SCALE, parse_share
 __all__ = ["CohortQuery", "Report", "Reports", "check_label", "check_person"]
 
 CATEGORIES_MAX = 1 << 16
-ROWS_MAX = 1 << 24
+ROWS_MAX = 1 << 22
 PERSON_CHARACTERS_MAX = 200
 _LABEL = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,80}")
 
@@ -213,7 +213,7 @@ class CohortQuery(abc.ABC):
 
         Raises:
             DecodeError: See `report`; or a report is for another question.
-            LimitExceeded: More than 2^24 categories in all.
+            LimitExceeded: More than 2^22 categories in all.
         """
         persons, owner, indices = list[str](), list[int](), list[int]()
         for row in answers:
@@ -236,7 +236,7 @@ class CohortQuery(abc.ABC):
 
         Raises:
             DecodeError: The lengths differ, a name is malformed, or an answer names no category.
-            LimitExceeded: More than 2^24 people.
+            LimitExceeded: More than 2^22 people.
         """
         if len(persons) != len(answers):
             raise DecodeError(f"{self}: {len(persons)} persons and {len(answers)} answers")

@@ -1,0 +1,135 @@
+"""The entries of a ledger: canonical, hash-chained, and what a checkpoint says about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+
+from zkfed.dp.loss import PrivacyLoss
+from zkfed.encoding import DIGEST_BYTES, Reader, Writer, digest
+from zkfed.errors import DecodeError, PolicyError, shown
+
+__all__ = ["KINDS", "PERIODS", "Checkpoint", "Entry", "period_of"]
+
+KINDS = ("charge", "answer", "reserve", "settle")
+ENTRY_BYTES_MAX = 1 << 14
+PERIODS = ("day", "week", "month", "quarter", "year", "lifetime")
+TIME_MAX = 1 << 36
+"""Seconds since the epoch; the year 4147."""
+
+
+def period_of(kind: str, now_s: int) -> str:
+    """Returns the name of the period that holds a time, such as "2026-Q4"; names of a kind sort by time.
+
+    Raises:
+        PolicyError: No such kind.
+    """
+    at = datetime.fromtimestamp(now_s, UTC)
+    names = {
+        "day": f"{at:%Y-%m-%d}",
+        "week": "{}-W{:02d}".format(*at.isocalendar()),
+        "month": f"{at:%Y-%m}",
+        "quarter": f"{at.year:04d}-Q{(at.month + 2) // 3}",
+        "year": f"{at.year:04d}",
+        "lifetime": "lifetime",
+    }
+    if kind not in names:
+        raise PolicyError(f"the period is {shown(kind)}, expected one of {PERIODS}")
+    return names[kind]
+
+
+def _fraction(text: str) -> Fraction:
+    try:
+        value = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise DecodeError("ledger entry: a loss is no rational") from None
+    if str(value) != text:
+        raise DecodeError("ledger entry: a loss is not canonical")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One fact of a ledger.
+
+    Attributes:
+        index: From 0.
+        previous: Digest of the entry before; of the ledger's header for the first.
+        time_s: When, as the host's clock said; never before the entry before.
+        period: The budget period that it counts in.
+        kind: One of `KINDS`.
+        what: For people.
+        question: Names what was asked.
+        cohort: Digest of the people who are charged.
+        loss: What it costs each of them.
+        body: Of an answer: its digest; of a settlement: what it settles.
+    """
+
+    index: int
+    previous: bytes = field(repr=False)
+    time_s: int
+    period: str
+    kind: str
+    what: str
+    question: bytes = field(repr=False)
+    cohort: bytes = field(repr=False)
+    loss: PrivacyLoss
+    body: bytes = field(default=b"", repr=False)
+
+    def encode(self) -> bytes:
+        w = Writer("zkfed/v1/ledger-entry").u64(self.index).bytes(self.previous).u64(self.time_s)
+        w.text(self.period).text(self.kind).text(self.what).bytes(self.question).bytes(self.cohort)
+        epsilon = "" if self.loss.epsilon is None else str(self.loss.epsilon)
+        return w.text(str(self.loss.rho)).text(epsilon).text(str(self.loss.delta)).bytes(self.body).finish()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Entry:
+        """Reads an entry; raises DecodeError or LimitExceeded."""
+        r = Reader(data, "zkfed/v1/ledger-entry", ENTRY_BYTES_MAX)
+        index, previous, time_s = r.u64(), r.bytes(exact=DIGEST_BYTES), r.u64(TIME_MAX)
+        period, kind, what = r.text(limit=32), r.text(limit=16), r.text(limit=1024)
+        question, cohort = r.bytes(exact=DIGEST_BYTES), r.bytes(exact=DIGEST_BYTES)
+        rho, epsilon, delta, body = r.text(), r.text(), r.text(), r.bytes(limit=4096)
+        r.finish()
+        if kind not in KINDS:
+            raise DecodeError(f"ledger entry: the kind is {shown(kind)}, expected one of {KINDS}")
+        try:
+            loss = PrivacyLoss(_fraction(rho), _fraction(epsilon) if epsilon else None, _fraction(delta))
+        except ValueError:
+            raise DecodeError("ledger entry: a loss is below 0") from None
+        return cls(index, previous, time_s, period, kind, what, question, cohort, loss, body)
+
+    @property
+    def digest(self) -> bytes:
+        """Names the entry and, through `previous`, all before it."""
+        return digest("zkfed/v1/ledger-entry-digest", self.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a ledger stood; keep it where whoever can write the ledger cannot.
+
+    Attributes:
+        ledger: Digest of the ledger's header, 32 bytes.
+        index: How many entries it had.
+        digest: Of the last one, or of the header.
+    """
+
+    ledger: bytes
+    index: int
+    digest: bytes
+
+    def encode(self) -> bytes:
+        return Writer("zkfed/v1/ledger-checkpoint").bytes(self.ledger).u64(self.index).bytes(self.digest).finish()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Checkpoint:
+        """Reads a checkpoint; raises DecodeError or LimitExceeded."""
+        r = Reader(data, "zkfed/v1/ledger-checkpoint", 256)
+        out = cls(r.bytes(exact=DIGEST_BYTES), r.u64(), r.bytes(exact=DIGEST_BYTES))
+        r.finish()
+        return out
+
+    def __str__(self) -> str:
+        return f"ledger {self.ledger.hex()[:16]} at {self.index} entries: {self.digest.hex()}"
