@@ -143,6 +143,7 @@ class Threshold:
         return {str(key): int(value) for key, value in mechanism(dict(counts)).items()}
 
 
+@functools.lru_cache(maxsize=256)
 def _gaussian(epsilon: float, delta: float, contributions: int) -> CountNoise:
     # The charge depends on sensitivity / sigma alone: search at sensitivity 1, then scale both.
     unit = calibrate(epsilon, delta, 1)
@@ -155,6 +156,7 @@ def _gaussian(epsilon: float, delta: float, contributions: int) -> CountNoise:
         scale = math.nextafter(scale, math.inf)
 
 
+@functools.lru_cache(maxsize=256)
 def _laplace(epsilon: Fraction, contributions: int) -> CountNoise:
     wanted, high = float(epsilon), contributions / float(epsilon)
     scale = float(
@@ -210,6 +212,7 @@ def _threshold_map(kind: str, scale: float, contributions: int, tau: int) -> tup
     return epsilon * epsilon / 2, epsilon, Fraction(delta)
 
 
+@functools.lru_cache(maxsize=256)
 def _tau(kind: str, scale: float, contributions: int, delta: float) -> int:
     """Returns the smallest tau whose map's delta is at most `delta`."""
     low, high = 1, 2
