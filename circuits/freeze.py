@@ -24,6 +24,7 @@ from circuits.keys import Honest, bounded, counted, improved, key_differences, k
 from circuits.vectors import (
     bound_vectors,
     bounded_count_vectors,
+    few_hot_vectors,
     improvement_vectors,
     one_hot_vectors,
     registration_vectors,
@@ -32,7 +33,7 @@ from zkfed.algebra.backend import Backend
 from zkfed.policy import FEATURE_LIMIT, NOISE_BITS, UPDATE_BITS, LinearModel
 from zkfed.r1cs.system import System
 from zkfed.statements.improvement import _Bounds, improvement_circuit
-from zkfed.statements.one_hot import COUNT_BITS, bounded_count_circuit, one_hot_circuit
+from zkfed.statements.one_hot import COUNT_BITS, bounded_count_circuit, few_hot_circuit, one_hot_circuit
 from zkfed.statements.row_validity import registration_circuit
 from zkfed.statements.update_bound import noise_circuit, squared_norm_max, update_circuit
 
@@ -128,6 +129,20 @@ def _one_hot(shape: str, curve: str) -> System:
     return one_hot_circuit(int(shape.removeprefix("n=")), curve)
 
 
+def _few_hot(shape: str, curve: str) -> System:
+    return few_hot_circuit(int(shape.removeprefix("n=")), curve)
+
+
+def _few_hot_budget() -> Budget:
+    bits = (64).bit_length()
+    return [
+        ("v_k", "1", 1),
+        ("sum v_k", "n", bits),
+        ("total-min, total-max", "n", bits),
+        ("slacks of the sum", "n", bits),
+    ]
+
+
 def _bounded_count(shape: str, curve: str) -> System:
     return bounded_count_circuit(int(shape.removeprefix("n=")), curve)
 
@@ -177,6 +192,7 @@ STATEMENTS = (
         _first(bounded),
     ),
     Frozen("one-hot", _one_hot, ("n=64", "n=16", "n=4"), one_hot_vectors, _count_budget(1), _first(counted)),
+    Frozen("few-hot", _few_hot, ("n=168", "n=64", "n=6"), few_hot_vectors, _few_hot_budget, _first(counted)),
     Frozen(
         "bounded-count", _bounded_count, ("n=64", "n=16", "n=3"), bounded_count_vectors, _count_budget(COUNT_BITS),
         _first(counted),

@@ -24,6 +24,7 @@ __all__ = [
     "VECTOR_ROWS",
     "bound_vectors",
     "bounded_count_vectors",
+    "few_hot_vectors",
     "improvement_vectors",
     "one_hot_vectors",
     "registration_vectors",
@@ -194,6 +195,48 @@ def one_hot_vectors() -> dict[str, Any]:
             *wraps,
             reject("a least sum of two", "", [0, 0, 1, 0], 2),
             reject("a least sum below 0", "", [0, 0, 1, 0], -1),
+        ],
+    }
+
+
+def few_hot_vectors() -> dict[str, Any]:
+    """Returns the vectors of S4 for six bits of which one to three are set."""
+
+    def vector(counts: list[int], total_min: int = 1, total_max: int = 3) -> dict[str, Any]:
+        return {"counts": _texts(counts), "total-min": str(total_min), "total-max": str(total_max)}
+
+    def accept(name: str, *inputs: Any) -> dict[str, Any]:
+        return {"name": name, "expect": "accept", **vector(*inputs)}
+
+    def reject(name: str, constraint: str, *inputs: Any) -> dict[str, Any]:
+        return _reject(name, constraint, **vector(*inputs))
+
+    wraps = []
+    for curve in CURVES:
+        r = CURVES[curve].order
+        half = pow(2, -1, r)
+        wraps += [
+            _reject(f"two halves, {curve}", "counts/boolean", curve=curve, **vector([half, half, 0, 0, 0, 0])),
+            _reject(f"a sum that wraps to 2, {curve}", "counts/boolean", curve=curve, **vector([r - 5, 7, 0, 0, 0, 0])),
+        ]
+    return {
+        "shape": "n=6",
+        "vectors": [
+            accept("inside", [0, 1, 0, 0, 1, 0]),
+            accept("the largest sum", [1, 1, 0, 0, 0, 1]),
+            accept("the least sum", [0, 0, 0, 0, 0, 1]),
+            accept("none, where none will do", [0, 0, 0, 0, 0, 0], 0),
+            accept("all, where all will do", [1, 1, 1, 1, 1, 1], 6, 6),
+            reject("none", "total/at-least", [0, 0, 0, 0, 0, 0]),
+            reject("one less than the least sum", "total/at-least", [1, 0, 1, 0, 0, 0], 3),
+            reject("one more than the largest sum", "total/at-most", [1, 1, 0, 1, 1, 0]),
+            reject("all", "total/at-most", [1, 1, 1, 1, 1, 1]),
+            reject("one counted twice", "counts/boolean", [0, 2, 0, 0, 0, 0]),
+            reject("a sum of three from no bits", "counts/boolean", [5, -2, 0, 0, 0, 0]),
+            reject("a negative bit", "counts/boolean", [1, 0, 0, -1, 0, 0], 0),
+            *wraps,
+            reject("a largest sum above n", "", [0, 0, 1, 0, 0, 0], 1, 7),
+            reject("a least sum below 0", "", [0, 0, 1, 0, 0, 0], -1),
         ],
     }
 

@@ -41,6 +41,7 @@ KINDS = {
     "update-bound": BOUND,
     "noise-bound": BOUND,
     "one-hot": {"counts/boolean", "total/at-most-one", "total/at-least"},
+    "few-hot": {"counts/boolean", "total/at-least", "total/at-most"},
     "own-data": BOUND | {"improvement", "base-loss/least", "base-loss/most"},
     "benchmark-loss": BOUND | {"improvement"},
     "published-model": {"improvement", "base-loss/least", "base-loss/most"},

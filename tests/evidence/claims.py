@@ -242,6 +242,11 @@ def _one_hot(at: Reading) -> bool:
     return _inside(v, 0, 1) and bool(at.input("total-min")[0] <= v.sum() <= 1)
 
 
+def _few_hot(at: Reading) -> bool:
+    v = at.segment("update")
+    return _inside(v, 0, 1) and bool(at.input("total-min")[0] <= v.sum() <= at.input("total-max")[0])
+
+
 def _bounded_count(at: Reading) -> bool:
     v = at.segment("update")
     total_min, total_max = at.input("total-min")[0], at.input("total-max")[0]
@@ -254,5 +259,6 @@ STATEMENT_CLAIMS: dict[str, Claim] = {
     "improvement": _improvement,
     "registration": _registration,
     "one-hot": _one_hot,
+    "few-hot": _few_hot,
     "bounded-count": _bounded_count,
 }

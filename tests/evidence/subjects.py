@@ -119,10 +119,10 @@ def _registrations() -> list[tuple[Run, Any]]:
 
 
 def _counts(terms: CountTerms, *vector: int) -> Run:
-    static = {"total-min": terms.total_min}
-    static |= {} if terms.is_one_hot else {"each-max": terms.each_max, "total-max": terms.total_max}
-    return Run(terms.circuit(), static, {"counts": as_ints(vector)})
+    return Run(terms.circuit(), terms.static, {"counts": as_ints(vector)})
 
+
+FEW = CountTerms(4, 1, 1, 2)
 
 RUNS: dict[str, Callable[[], Run]] = {
     "update-bound": lambda: bounded_run(update_circuit(2), _NEAR),
@@ -130,6 +130,7 @@ RUNS: dict[str, Callable[[], Run]] = {
     "improvement": _improvement,
     "registration": lambda: _registration(0, 1, 2),
     "one-hot": lambda: _counts(CountTerms(4), 0, 0, 1, 0),
+    "few-hot": lambda: _counts(FEW, 0, 1, 1, 0),
     "bounded-count": lambda: _counts(CountTerms(2, 5, 2, 9), 5, 4),
 }
 
@@ -143,6 +144,9 @@ STATEMENTS = (
     | {name: _definition(name) for name in DEFINITIONS}
 )
 STATEMENTS["one-hot"] = replace(STATEMENTS["one-hot"], starts=lambda: [(_counts(CountTerms(4), 1, 0, 0, 0), None)])
+STATEMENTS["few-hot"] = replace(
+    STATEMENTS["few-hot"], starts=lambda: [(_counts(FEW, *v), None) for v in ((1, 0, 0, 0), (1, 0, 0, 1), (0, 0, 1, 1))]
+)
 STATEMENTS["bounded-count"] = replace(
     STATEMENTS["bounded-count"],
     starts=lambda: [(_counts(CountTerms(2, 5, 2, 9), *v), None) for v in ((5, 0), (0, 5), (4, 5))],

@@ -28,17 +28,15 @@ from zkfed.statements.one_hot import CountTerms, Place, check_counts, prove_coun
 
 CURVES = pytest.mark.parametrize("curve", [BLS12_381, BN254], ids=lambda c: c.name)
 ONE_HOT, MAYBE = CountTerms(4), CountTerms(4, total_min=0)
+FEW = CountTerms(4, total_min=1, total_max=2)
 COUNTS = CountTerms(3, 5, 2, 9)
 PLACE = Place(b"p" * 32, b"a" * 32, b"s" * 32, b"age group")
 TOP = (1 << 15) - 1
 
 
 def run(terms: CountTerms, vector: Any, *, system: System | None = None, is_strict: bool = True) -> Run:
-    static = {"total-min": terms.total_min}
-    if not terms.is_one_hot:
-        static |= {"each-max": terms.each_max, "total-max": terms.total_max}
     private = {"counts": as_ints(np.array(vector, dtype=object))}
-    return Run(system or terms.circuit(), static, private, is_strict=is_strict)
+    return Run(system or terms.circuit(), terms.static, private, is_strict=is_strict)
 
 
 def is_accepted(terms: CountTerms, vector: Any, curve: Curve = BLS12_381) -> bool:
@@ -65,9 +63,16 @@ def test_one_hot_is_exact_on_every_small_vector(terms: CountTerms, curve: Curve)
         assert is_accepted(terms, vector, curve) == expected
 
 
-@pytest.mark.parametrize(
-    "terms", [COUNTS, CountTerms(3, 1, 2, 2), CountTerms(2, 2, 4, 4)], ids=["counts", "two of three", "all full"]
-)
+@CURVES
+@pytest.mark.parametrize(("total_min", "total_max"), [(0, 2), (1, 2), (2, 2), (0, 3), (3, 3), (1, 4), (4, 4)])
+def test_few_hot_is_exact_on_every_small_vector(total_min: int, total_max: int, curve: Curve) -> None:
+    terms = CountTerms(4, 1, total_min, total_max)
+    for vector in itertools.product((-1, 0, 1, 2), repeat=4):
+        expected = set(vector) <= {0, 1} and total_min <= sum(vector) <= total_max
+        assert is_accepted(terms, vector, curve) == expected
+
+
+@pytest.mark.parametrize("terms", [COUNTS, CountTerms(2, 2, 4, 4)], ids=["counts", "all full"])
 def test_bounded_counts_are_exact_on_every_small_vector(terms: CountTerms) -> None:
     values = (-1, 0, 1, 2, terms.each_max, terms.each_max + 1)
     for vector in itertools.product(values, repeat=terms.coordinates):
@@ -89,7 +94,7 @@ def test_the_largest_bounds_are_exact(count: int, curve: Curve) -> None:
 @CURVES
 def test_coordinates_that_cancel_modulo_r_are_refused(curve: Curve) -> None:
     for large in (1, TOP + 1, curve.order // 2):
-        for terms in (ONE_HOT, MAYBE):
+        for terms in (ONE_HOT, MAYBE, FEW):
             assert not is_accepted(terms, [curve.order - large, large + 1, 0, 0], curve)
         assert not is_accepted(COUNTS, [curve.order - large, large + 3, 0], curve)
     # A half plus a half is one: only the bits tell it from a single answer.
@@ -114,6 +119,19 @@ def test_each_constraint_of_one_hot_is_needed(terms: CountTerms, vector: Any, fa
 
 
 @pytest.mark.parametrize(
+    ("vector", "failing"),
+    [
+        ([2, 0, 0, 0], "counts/boolean"),
+        ([3, -1, 0, 0], "counts/boolean"),
+        ([0, 0, 0, 0], "total/at-least/sum"),
+        ([1, 1, 0, 1], "total/at-most/sum"),
+    ],
+)
+def test_each_constraint_of_few_hot_is_needed(vector: Any, failing: str) -> None:
+    assert run(FEW, vector, is_strict=False).failing() == {failing}
+
+
+@pytest.mark.parametrize(
     ("vector", "constraint"),
     [
         ([-1, 4, 1], "counts/range"),
@@ -132,7 +150,7 @@ def test_each_range_of_bounded_counts_is_needed(vector: Any, constraint: str) ->
     assert run(wide, padded, is_strict=False).failing() == {"table/sum"}
 
 
-@pytest.mark.parametrize(("terms", "vector"), [(ONE_HOT, [0, 1, 0, 0]), (COUNTS, [5, 0, 3])])
+@pytest.mark.parametrize(("terms", "vector"), [(ONE_HOT, [0, 1, 0, 0]), (FEW, [0, 1, 0, 1]), (COUNTS, [5, 0, 3])])
 def test_only_masks_and_ctx_have_a_second_value(terms: CountTerms, vector: Any) -> None:
     system = terms.circuit()
     names = names_of(system, free_wires(system, run(terms, vector).check()))
@@ -147,6 +165,9 @@ def test_costs(count: int) -> None:
     one_hot, bounded = CountTerms(count).circuit(), CountTerms(count, 3, 0, 9 if count > 2 else 6).circuit()
     # Bits, two for the sum; isolated: ctx, total-min, mask.
     assert (one_hot.constraint_count, one_hot.stage_count) == (count + 5, 0)
+    few = CountTerms(count, total_max=2).circuit()
+    # Bits, two slacks of the sum with a row for their bits' sum; isolated: ctx, both bounds, mask.
+    assert (few.constraint_count, few.stage_count) == (count + 2 * (count.bit_length() + 1) + 4, 0)
     # Never dearer than bits alone: 16 rows a check.
     assert bounded.constraint_count <= 2 * count * 16 + 2 * (15 + count.bit_length() + 1) + 8
 
@@ -221,7 +242,10 @@ def prover_of(terms: CountTerms, curve: str = "bls12-381") -> Prover:
 
 
 @pytest.mark.parametrize("curve", ["bls12-381", "bn254"])
-@pytest.mark.parametrize(("terms", "vector"), [(ONE_HOT, np.array([False, True, False, False])), (COUNTS, [5, 0, 3])])
+@pytest.mark.parametrize(
+    ("terms", "vector"),
+    [(ONE_HOT, np.array([False, True, False, False])), (FEW, [1, 0, 0, 1]), (COUNTS, [5, 0, 3])],
+)
 def test_an_honest_report_is_accepted(terms: CountTerms, vector: Any, curve: str) -> None:
     prover = prover_of(replace(terms), curve)
     commitment, proof = prove_counts(prover, terms, vector, place=PLACE, blinder=77)
@@ -256,6 +280,15 @@ def test_one_or_none_is_not_exactly_one() -> None:
     check_counts(prover.key.verifying, MAYBE, PLACE, commitment, proof)
     with pytest.raises(ProofInvalid):
         check_counts(prover.key.verifying, ONE_HOT, PLACE, commitment, proof)
+
+
+def test_one_key_serves_all_bounds_of_few_and_a_proof_says_which() -> None:
+    prover, none = prover_of(FEW), replace(FEW, total_min=0)
+    commitment, proof = prove_counts(prover, none, [0, 0, 0, 0], place=PLACE, blinder=5)
+    check_counts(prover.key.verifying, none, PLACE, commitment, proof)
+    for other in (FEW, replace(none, total_max=3), CountTerms(4, 2, 0, 2)):
+        with pytest.raises((ProofInvalid, KeyRefused)):
+            check_counts(prover.key.verifying, other, PLACE, commitment, proof)
 
 
 def test_a_key_for_another_circuit_is_refused() -> None:

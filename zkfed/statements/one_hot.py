@@ -1,8 +1,9 @@
-"""S4, a bounded count vector for cohort statistics: "which of K answers", or "how often each".
+"""S4, a bounded count vector for cohort statistics: "which of K answers", "which few", or "how often each".
 
     C_v = Com(v; rho),   v has K coordinates
 
     one-hot         v_k in {0, 1},          total-min <= sum_k v_k <= 1
+    few-hot         v_k in {0, 1},          total-min <= sum_k v_k <= total-max
     bounded count   0 <= v_k <= each-max,   total-min <= sum_k v_k <= total-max
 
 v_k are the wires of the linked segment "update", in the lanes and under the generators of updates
@@ -34,7 +35,7 @@ from zkfed.commitments.pedersen import generators
 from zkfed.encoding import DIGEST_BYTES, Writer, digest
 from zkfed.errors import DecodeError, KeyRefused, PolicyError, UnsatisfiedConstraint, shown
 from zkfed.fixedpoint import LANE_BITS, LANES
-from zkfed.gadgets.boolean import boolean
+from zkfed.gadgets.boolean import BitRanges, boolean
 from zkfed.gadgets.compare import at_most
 from zkfed.gadgets.lookup import RangeTable
 from zkfed.gadgets.strategy import choose_ranges
@@ -48,7 +49,15 @@ from zkfed.r1cs.system import LinkSpec, System
 from zkfed.statements.context import Context
 from zkfed.statements.update_bound import USE
 
-__all__ = ["CountTerms", "Place", "bounded_count_circuit", "check_counts", "one_hot_circuit", "prove_counts"]
+__all__ = [
+    "CountTerms",
+    "Place",
+    "bounded_count_circuit",
+    "check_counts",
+    "few_hot_circuit",
+    "one_hot_circuit",
+    "prove_counts",
+]
 
 VERSION = 1
 COUNT_BITS = 15
@@ -76,6 +85,20 @@ def one_hot_circuit(count: int, curve: str = "bls12-381") -> System:
     total = bits.sum()
     builder.enforce("total/at-most-one", total, total - 1, constant(0))
     builder.enforce("total/at-least", total_min, total - 1, constant(0))
+    return builder.finish()
+
+
+@functools.lru_cache(maxsize=32)
+def few_hot_circuit(count: int, curve: str = "bls12-381") -> System:
+    """Returns S4 for `count` bits of which some are set. Cost: K + 2 b + 2 rows, b the bits of K, and no challenge."""
+    builder = Builder(f"few-hot-{count}", version=VERSION, curve=CURVES[curve])
+    total_min = builder.input("total-min", bounds=(0, count))
+    total_max = builder.input("total-max", bounds=(0, count))
+    bits = _linked(builder, count, 1)
+    boolean(builder, "counts/boolean", bits)
+    total, ranges = bits.sum(), BitRanges(builder)
+    at_most(ranges, "total/at-least", total_min, total)
+    at_most(ranges, "total/at-most", total, total_max)
     return builder.finish()
 
 
@@ -174,8 +197,20 @@ class CountTerms:
         return w.u64(self.total_min).u64(self.total_max).finish()
 
     def circuit(self, curve: str = "bls12-381") -> System:
-        """Returns S4 for these terms; all bounds but those of one-hot are static inputs."""
-        return (one_hot_circuit if self.is_one_hot else bounded_count_circuit)(self.coordinates, curve)
+        """Returns S4 for these terms, the cheapest circuit that holds them."""
+        if self.is_one_hot:
+            return one_hot_circuit(self.coordinates, curve)
+        return (few_hot_circuit if self.each_max == 1 else bounded_count_circuit)(self.coordinates, curve)
+
+    @property
+    def static(self) -> dict[str, int]:
+        """The bounds that are public inputs of the circuit; the others are fixed by it."""
+        out = {"total-min": self.total_min}
+        if not self.is_one_hot:
+            out["total-max"] = self.total_max
+        if self.each_max > 1:
+            out["each-max"] = self.each_max
+        return out
 
     def check(self, vector: Any) -> Ints:
         """Returns the vector as integers if it satisfies the terms. The texts hold no value of it.
@@ -209,10 +244,7 @@ class CountTerms:
         data = digest("zkfed/v1/counts", self.encode(), place.question)
         encoded = key.backend.encode(commitment)
         context = Context("S4", place.policy, place.announcement, place.signer, encoded, data)
-        static = {"total-min": self.total_min}
-        if not self.is_one_hot:
-            static |= {"each-max": self.each_max, "total-max": self.total_max}
-        return Instance(context.digest(key), static, (commitment,))
+        return Instance(context.digest(key), self.static, (commitment,))
 
     def refuse_other_key(self, key: VerifyingKey) -> None:
         """Raises KeyRefused unless the key is for this circuit."""
