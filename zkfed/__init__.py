@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from zkfed.layers.holder import KeyHolder
     from zkfed.layers.polis import Adder
     from zkfed.layers.transcript import Transcript
-    from zkfed.local import LocalFederation
+    from zkfed.local import Cohort, LocalFederation
     from zkfed.model import MLP, LinearModel
     from zkfed.orchestrator.client import Client, Shard
-    from zkfed.orchestrator.cohort import Cohort
     from zkfed.orchestrator.events import Progress
     from zkfed.policy import Improvement, Registration, RoundPolicy
     from zkfed.statements.improvement import Benchmark
@@ -47,7 +46,7 @@ _HOME = {
     "Benchmark": "zkfed.statements.improvement",
     "Claim": "zkfed.statements.keys",
     "Client": "zkfed.orchestrator.client",
-    "Cohort": "zkfed.orchestrator.cohort",
+    "Cohort": "zkfed.local",
     "Device": "zkfed.layers.heart",
     "How": "zkfed.dp.how",
     "Improvement": "zkfed.policy",

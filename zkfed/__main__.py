@@ -64,7 +64,7 @@ def _print_own_rows(transcript: Transcript) -> None:
     registry, policy = transcript.agreement.registry, transcript.agreement.policy
     if registry is None:
         return
-    print(f"own rows    {policy.statement.rows} drawn of {registry.terms.rows}, {len(list(registry))} clients")
+    print(f"own rows    {policy.improvement.rows} drawn of {registry.terms.rows}, {len(list(registry))} clients")
     print(f"registry    {registry.root.hex()}")
     for number, record in enumerate(transcript.rounds, 1):
         fault = fault_of_beacon(policy, Announced.decode(record.attempts[0].announced), record.reveals)

@@ -12,6 +12,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+from zkfed.counts import Counts, CountVector
 from zkfed.encoding import Reader, Writer, digest
 from zkfed.errors import DecodeError, PolicyError, shown
 from zkfed.model import FEATURE_LIMIT, MLP, LinearModel, Model, decode_model
@@ -228,8 +229,8 @@ class RoundPolicy:
     """Everything that the parties of a federation agree on before the first round.
 
     Attributes:
-        statement: What each client proves; its `at_least` is the share of every round
-            that `schedule` does not name.
+        statement: What each client proves: `Improvement`, whose `at_least` is the share of every round
+            that `schedule` does not name; or `Counts`, a statistic.
         clip_norm: C, the L2 norm to which an update is clipped, in model units.
         epsilon: Privacy loss of one release, for `delta`.
         delta: Of one release, and of the whole lifetime.
@@ -252,7 +253,7 @@ class RoundPolicy:
         PolicyError: A value is out of range, or the lanes of the sum could overflow.
     """
 
-    statement: Improvement
+    statement: Improvement | Counts
     clip_norm: float
     epsilon: float
     delta: float
@@ -271,8 +272,10 @@ class RoundPolicy:
     holder_key: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.statement, Improvement):
-            raise PolicyError(f"RoundPolicy.statement is a {type(self.statement).__name__}, expected Improvement")
+        if not isinstance(self.statement, (Improvement, Counts)):
+            raise PolicyError(
+                f"RoundPolicy.statement is a {type(self.statement).__name__}, expected Improvement or Counts"
+            )
         for name, low, high in (
             ("clip_norm", 0, 1 << 15), ("epsilon", 0, 100), ("delta", 0, 0.1), ("server_rate", 0, 1 << 20),
             ("epsilon_max", 0, 1000),
@@ -312,8 +315,19 @@ class RoundPolicy:
             raise PolicyError(f"{self.max_clients} clients and two noises overflow a lane of 32 bits")
 
     @property
-    def model(self) -> Model:
+    def model(self) -> Model | CountVector:
         return self.statement.model
+
+    @property
+    def improvement(self) -> Improvement:
+        """The statement, where it is about models (S1, S2).
+
+        Raises:
+            PolicyError: It is about counts (S4).
+        """
+        if isinstance(self.statement, Counts):
+            raise PolicyError("this policy counts answers (S4); it is about no model")
+        return self.statement
 
     @property
     def sum_bound(self) -> int:
@@ -321,11 +335,11 @@ class RoundPolicy:
         return (self.max_clients << (UPDATE_BITS - 1)) + (1 << NOISE_BITS)
 
     def millionths(self, round_number: int) -> int:
-        """Returns X (for S = 10^6) of a round, counted from 1."""
+        """Returns X (for S = 10^6) of a round, counted from 1; 0 for counts."""
         if round_number < 1:
             raise ValueError("rounds are counted from 1")
         if not self.schedule:
-            return self.statement.millionths
+            return 0 if isinstance(self.statement, Counts) else self.statement.millionths
         share = self.schedule[min(round_number, len(self.schedule)) - 1]
         return int(share * SHARE_SCALE)
 
@@ -352,7 +366,8 @@ class RoundPolicy:
     def decode(cls, data: bytes) -> RoundPolicy:
         """Reads a policy; raises DecodeError or PolicyError."""
         r = Reader(data, "zkfed/v1/policy", limit=1 << 16)
-        statement = Improvement.decode(r.bytes(limit=4096))
+        encoded = r.bytes(limit=4096)
+        statement = Counts.decode(encoded) if Counts.is_encoded(encoded) else Improvement.decode(encoded)
         clip, epsilon, delta, rate, epsilon_max = (_number(r.text(limit=32)) for _ in range(5))
         least, most, attempts, groups, bits = (r.u64() for _ in range(5))
         shares = r.list(SCHEDULE_MAX, exact=8)

@@ -39,7 +39,7 @@ BAD_INPUT = (
     Check(
         "a benchmark of another shape or range", "the statement's rows and the bit budget's ranges",
         "layers/agreement.py",
-        'self.benchmark.check(policy.model, policy.statement.rows if policy.statement.kind == "S2" else 0)', "pass",
+        'self.benchmark.check(policy.model, policy.improvement.rows if policy.statement.kind == "S2" else 0)', "pass",
         f"{_AGREEMENT}::test_a_benchmark_of_another_shape_or_range",
     ),
     Check(

@@ -17,7 +17,8 @@ from zkfed.dp.ledger import Ledger
 from zkfed.dp.query import CohortQuery, Reports
 from zkfed.dp.randomise import randomise
 from zkfed.errors import BudgetExceeded, DecodeError, LedgerCorrupt, LimitExceeded, PolicyError, ZkfedError
-from zkfed.orchestrator.cohort import Cohort, CohortOptions
+from zkfed.local import Cohort
+from zkfed.orchestrator.cohort import CohortOptions
 
 DELTA = 1e-6
 QUARTER = 1_700_000_000.0

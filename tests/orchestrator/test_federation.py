@@ -153,7 +153,9 @@ def test_events_read_well_and_progress_counts_up_to_its_total() -> None:
             stages.setdefault(event.stage, []).append(event)
     assert set(stages) == {"commit", "seal", "check"}
     for progress in stages.values():
-        assert [p.done for p in progress] == list(range(1, progress[0].total + 1))
+        done = [p.done for p in progress]
+        assert done == sorted(set(done))
+        assert done[-1] == progress[0].total
         assert {p.total for p in progress} == {3}
     assert {"announce", "commit", "seal", "check", "add", "open"} == set(events[-1].seconds)
     assert all(s >= 0 for s in events[-1].seconds.values())

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from zkfed.algebra.backend import Backend, Points
 from zkfed.commitments.pedersen import Generators, generators
+from zkfed.counts import Counts
 from zkfed.dp.noise import NoiseScale, calibrate, noise_norm_bound
 from zkfed.encoding import Reader, Writer, digest
 from zkfed.errors import DecodeError, KeyRefused, NotAuthorised, PolicyError, Replay
@@ -31,6 +32,7 @@ from zkfed.policy import RoundPolicy
 from zkfed.statements.context import Context
 from zkfed.statements.draw import draw_rows
 from zkfed.statements.improvement import Benchmark, improvement_context
+from zkfed.statements.one_hot import CountTerms, Place
 from zkfed.statements.own_data import OwnTerms
 from zkfed.statements.terms import Terms, benchmark_terms, circuit_of
 from zkfed.statements.update_bound import USE, noise_circuit
@@ -107,9 +109,9 @@ class Agreement:
 
     Attributes:
         policy: With both signing keys pinned.
-        benchmark: The rows of statement S2; without any for S1 (`Benchmark.none`).
+        benchmark: The rows of statement S2; without any for S1 and S4 (`Benchmark.none`).
         enrolled: The clients' Ed25519 keys, ascending.
-        improvement: Verifying key of the policy's statement, S2 or S1.
+        improvement: Verifying key of the policy's statement: S1, S2 or S4.
         noise: Verifying key of N.
         registry: The closed registrations of S1; None for S2.
 
@@ -134,7 +136,7 @@ class Agreement:
             raise PolicyError("enrolled keys are not in order or not distinct")
         if {policy.adder_key, policy.holder_key} & set(self.enrolled):
             raise PolicyError("an enrolled client has the key of the adders or of the key holder")
-        self.benchmark.check(policy.model, policy.statement.rows if policy.statement.kind == "S2" else 0)
+        self.benchmark.check(policy.model, policy.improvement.rows if policy.statement.kind == "S2" else 0)
         self._check_registry()
         circuits = (
             circuit_of(policy.statement, policy.curve),
@@ -195,6 +197,8 @@ class Agreement:
     def squared_norm_max(self) -> int:
         """B2."""
         policy = self.policy
+        if isinstance(policy.statement, Counts):
+            return policy.statement.bounds.squared_l2
         return norm_bound(policy.clip_norm, policy.model.parameters, policy.model.fraction_bits)
 
     @cached_property
@@ -221,9 +225,12 @@ class Agreement:
         keys = digest("zkfed/v1/enrolment", *self.enrolled)
         return keys if self.registry is None else digest("zkfed/v1/enrolment-registered", keys, self.registry.root)
 
-    def terms(self, base: npt.NDArray[np.int64]) -> Terms:
-        """Returns the public terms of S2 for a base model."""
-        return benchmark_terms(self.policy.statement, base, self.benchmark)
+    def terms(self, base: npt.NDArray[np.int64]) -> Terms | CountTerms:
+        """Returns what everybody proves about: S2 for a base model, or the bounds of S4."""
+        statement = self.policy.statement
+        if isinstance(statement, Counts):
+            return CountTerms.of(statement.bounds)
+        return benchmark_terms(statement, base, self.benchmark)
 
     def own_terms(self, base: npt.NDArray[np.int64], beacon: bytes, *, client: bytes, commitment: bytes) -> OwnTerms:
         """Returns the terms of S1 for one client: the rows that the beacon drew out of its registration.
@@ -238,7 +245,7 @@ class Agreement:
             NotAuthorised: The client has not registered.
             PolicyError: The policy's statement is not about registered rows.
         """
-        statement = self.policy.statement
+        statement = self.policy.improvement
         if self.registry is None or statement.registration is None:
             raise PolicyError(f"the statement {statement.kind} draws no rows")
         rows = draw_rows(
@@ -249,13 +256,17 @@ class Agreement:
     # -- statements ----------------------------------------------------------------------
 
     def improvement_instance(
-        self, terms: Terms | OwnTerms, announcement: Announced, client: bytes, commitment: Points
+        self, terms: Terms | OwnTerms | CountTerms, announcement: Announced, client: bytes, commitment: Points
     ) -> Instance:
-        """Returns the statement of one client in one round, S2 or S1.
+        """Returns the statement of one client in one round, S1, S2 or S4.
 
         `announcement` is the round's first one: a repeated attempt needs no new proof.
         """
         policy = self.policy
+        if isinstance(terms, CountTerms):
+            question = policy.statement.question if isinstance(policy.statement, Counts) else b""
+            place = Place(policy.digest, announcement.digest, client, question)
+            return terms.instance(self.improvement, place, commitment)
         if isinstance(terms, OwnTerms):
             own = terms.context(
                 policy=policy.digest, announcement=announcement.digest, signer=client,
@@ -269,7 +280,7 @@ class Agreement:
             terms, policy=policy.digest, announcement=announcement.digest, signer=client,
             commitment=self.backend.encode(commitment),
         )  # fmt: skip
-        maximum = terms.loss_change_max(policy.millionths(announcement.body.round), policy.statement.base_loss_min)
+        maximum = terms.loss_change_max(policy.millionths(announcement.body.round), policy.improvement.base_loss_min)
         return terms.instance(
             context.digest(self.improvement), commitment, squared_norm_max=self.squared_norm_max,
             loss_change_max=maximum, curve=self.improvement.layout.curve,

@@ -23,6 +23,7 @@ from zkfed.groth16.verify import verify_batch
 from zkfed.layers.agreement import Agreement, Announced, draw_groups
 from zkfed.layers.beacon import open_beacon
 from zkfed.layers.transcript import Attempt, RoundRecord, Transcript, apply_releases, outcome_of
+from zkfed.statements.one_hot import CountTerms
 from zkfed.statements.own_data import OwnTerms
 from zkfed.statements.terms import Terms
 from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregate, Commit, Failure, Release, Seal
@@ -91,7 +92,7 @@ class _RoundCheck:
         self.agreement, self.record, self.base, self.previous = agreement, record, base, previous
         self.number = number
         self._proven: set[tuple[bytes, bytes]] = set()
-        self._terms: Terms | None = None
+        self._terms: Terms | CountTerms | None = None
         self._beacon: bytes | None = None
 
     def run(self) -> list[tuple[npt.NDArray[np.int64], int]]:
@@ -142,7 +143,7 @@ class _RoundCheck:
         A round whose beacon was not opened is a true record, of a round in which nothing was summed.
         """
         policy = self.agreement.policy
-        if policy.statement.kind == "S2":
+        if policy.statement.kind != "S1":
             if self.record.reveals:
                 raise DecodeError(f"round {self.number}: a beacon was opened, and its statement draws no rows")
             self._terms = self.agreement.terms(self.base)
@@ -159,7 +160,7 @@ class _RoundCheck:
     def _instance(self, commit: Signed) -> Instance:
         """Returns what the client of a commit has to prove; of S1 on rows that are drawn here again."""
         agreement, commitment = self.agreement, Commit.decode(commit.body).commitment
-        terms: Terms | OwnTerms | None = self._terms
+        terms: Terms | OwnTerms | CountTerms | None = self._terms
         if self._beacon is not None:
             terms = agreement.own_terms(self.base, self._beacon, client=commit.signer, commitment=commitment)
         if terms is None:

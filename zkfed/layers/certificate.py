@@ -35,12 +35,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zkfed.counts import Counts
 from zkfed.layers.agreement import Agreement, Announced
 from zkfed.layers.bridge import check_release
 from zkfed.layers.transcript import RoundRecord, Transcript, outcome_of, released_sums
 from zkfed.losses import is_convex, scale
 from zkfed.model import FEATURE_LIMIT
 from zkfed.policy import Improvement, RoundPolicy
+from zkfed.statements.terms import benchmark_terms
 
 __all__ = ["Certificate", "NoCertificate", "certificates", "expected_excess", "refusals"]
 
@@ -113,6 +115,8 @@ def refusals(policy: RoundPolicy, benchmarks: Collection[bytes]) -> tuple[str, .
             which nothing here would hold.
         benchmarks: Digest of the rows that each summed group proved something about.
     """
+    if isinstance(policy.statement, Counts):
+        return ("S4: counts of answers are about no model",)
     statement = policy.statement
     conditions = (
         (is_convex(statement.loss), f"the loss {statement.loss} is not convex"),
@@ -155,13 +159,14 @@ def _of_round(
     reasons = refusals(policy, [Announced.decode(a.announced).body.benchmark for a in released])
     if reasons:
         return NoCertificate(number, reasons)
-    terms, updates = agreement.terms(base), sum(n for _, n in released_sums(record))
+    statement, updates = policy.improvement, sum(n for _, n in released_sums(record))
+    terms = benchmark_terms(statement, base, agreement.benchmark)
     rate, unit = Fraction(policy.server_rate), 1 << policy.model.fraction_bits
     variance = 2 * len(released) * (agreement.noise_scale.sigma * policy.server_rate / (updates * unit)) ** 2
-    excess = expected_excess(policy.statement, agreement.benchmark.features, variance)
-    real = terms.loss / scale(policy.statement.loss, FEATURE_LIMIT * unit)
+    excess = expected_excess(statement, agreement.benchmark.features, variance)
+    real = terms.loss / scale(statement.loss, FEATURE_LIMIT * unit)
     return Certificate(
-        number, updates, policy.statement.loss,
+        number, updates, statement.loss,
         at_least=rate * policy.millionths(number) / 10**6,
         expected_excess=excess / real,
         published_change=Fraction(terms.loss_change(published - base), terms.loss),

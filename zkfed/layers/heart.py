@@ -25,6 +25,7 @@ from zkfed.layers.beacon import open_beacon
 from zkfed.layers.registry import registration_terms
 from zkfed.policy import UPDATE_BITS, RoundPolicy
 from zkfed.statements.improvement import check_norm
+from zkfed.statements.one_hot import CountTerms
 from zkfed.statements.own_data import OwnTerms
 from zkfed.statements.registration import register
 from zkfed.statements.terms import Terms
@@ -63,7 +64,7 @@ class _Round:
 
     first: Announced
     base: npt.NDArray[np.int64]
-    terms: Terms | OwnTerms | None  # of S1: None until the beacon has drawn the rows
+    terms: Terms | OwnTerms | CountTerms | None  # of S1: None until the beacon has drawn the rows
     update: ModelUpdate = field(repr=False)
     blinder: int = field(repr=False)
     point: Points = field(repr=False)
@@ -173,7 +174,7 @@ class Device:
                 return before.commit.encode()
             raise Replay(f"this device has committed to an update of round {before.first.body.round} already")
         kind = agreement.policy.statement.kind
-        terms = agreement.terms(base) if kind == "S2" else None
+        terms = agreement.terms(base) if kind != "S1" else None
         # By the number of the round, as the record is checked: a count of one's own would die with the process.
         if terms is None and announced.body.round > agreement.policy.acceptance_bits_max:
             raise BudgetExceeded(
@@ -331,13 +332,16 @@ class Device:
         if int(d.min()) < -half or int(d.max()) >= half:
             raise DecodeError(f"a coordinate of the update is outside [-{half}, {half})")
 
-    def _check(self, terms: Terms | None, update: ModelUpdate, round_number: int) -> None:
+    def _check(self, terms: Terms | CountTerms | None, update: ModelUpdate, round_number: int) -> None:
         """Says early, and by name, what proving would refuse; of S1 that is the norm alone."""
         policy = self.agreement.policy
         if terms is None:
             check_norm(update.integers, self.agreement.squared_norm_max)
             return
-        maximum = terms.loss_change_max(policy.millionths(round_number), policy.statement.base_loss_min)
+        if isinstance(terms, CountTerms):
+            terms.check(update.integers)
+            return
+        maximum = terms.loss_change_max(policy.millionths(round_number), policy.improvement.base_loss_min)
         terms.check_update(update.integers, squared_norm_max=self.agreement.squared_norm_max, loss_change_max=maximum)
 
     def _current(self) -> _Round:

@@ -8,7 +8,7 @@ ciphertexts, proof; only then its state changes.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,16 @@ from zkfed.encoding import digest
 from zkfed.errors import CiphertextRefused, NotAuthorised, PolicyError, ProofInvalid, Replay, ZkfedError
 from zkfed.groth16.proof import Proof
 from zkfed.groth16.prove import Prover
-from zkfed.groth16.verify import verify
+from zkfed.groth16.verify import verify_batch
 from zkfed.he.aggregate import add
 from zkfed.he.encrypt import Ciphertext, encrypt
 from zkfed.he.keys import PublicKey
 from zkfed.he.sealing import SealingKey, open_sealed
 from zkfed.layers.agreement import Agreement, Announced
 from zkfed.layers.beacon import ADDER, Beacon, nonce_hash, open_beacon
+from zkfed.layers.intake import Candidate, OpenAttempt, answers
 from zkfed.layers.noise import NoiseVector, prove_noise
+from zkfed.statements.one_hot import CountTerms
 from zkfed.statements.own_data import OwnTerms
 from zkfed.statements.terms import Terms
 from zkfed.updates.messages import Aggregate, Announcement, Commit, Offer, Receipt, Reveal, Seal
@@ -35,27 +37,6 @@ from zkfed.updates.signing import Signed, SigningKey
 from zkfed.updates.update import Verdict, model_digest
 
 __all__ = ["Adder"]
-
-
-@dataclass
-class _Attempt:
-    """One announced attempt and the updates that were accepted for it."""
-
-    announced: Announced
-    encryption_key: PublicKey
-    noise: NoiseVector = field(repr=False)
-    seals: dict[bytes, Signed] = field(default_factory=dict)
-    ciphertexts: dict[bytes, Ciphertext] = field(default_factory=dict, repr=False)
-    closed: bool = False
-
-
-def _answers(announcement: Announcement, offer: Offer) -> bool:
-    """Returns whether an announcement repeats every word of an offer."""
-    a = announcement
-    same = (a.policy, a.round, a.attempt, a.group, a.previous, a.encryption_key, a.holder_commitment, a.holder_proof)
-    o = offer
-    asked = (o.policy, o.round, o.attempt, o.group, o.previous, o.encryption_key, o.commitment, o.noise_proof)
-    return (*same, a.holder_beacon) == (*asked, o.beacon)
 
 
 class Adder:
@@ -84,10 +65,12 @@ class Adder:
         return f"Adder({self._key.public.hex()[:16]}..., secrets hidden)"
 
     def _start_round(self) -> None:
-        self._terms: Terms | None = None
+        self._terms: Terms | CountTerms | None = None
         self._first: Announced | None = None
         self._commits: dict[bytes, tuple[Signed, Points]] = {}
-        self._attempts: dict[bytes, _Attempt] = {}
+        self._committed: dict[bytes, bytes] = {}
+        self._committers: dict[bytes, bytes] = {}
+        self._attempts: dict[bytes, OpenAttempt] = {}
         self._pending: dict[bytes, tuple[Announcement, NoiseVector, PublicKey]] = {}
         self._announced: dict[tuple[int, int], frozenset[bytes]] = {}
         self._nonce, self._reveal = secrets.token_bytes(32), b""
@@ -120,7 +103,7 @@ class Adder:
         if body.policy != agreement.policy.digest or body.previous != self.previous:
             raise PolicyError("the offer is for another policy or follows another transcript")
         for encoded, (pending, _, _) in self._pending.items():
-            if _answers(pending, body) and pending.members == tuple(sorted(members)):
+            if answers(pending, body) and pending.members == tuple(sorted(members)):
                 return self._key.sign("announcement", encoded).encode()  # asked again: the same bytes, no new noise
         self._check_due(body, frozenset(members))
         key = PublicKey.from_bytes(encryption_key, agreement.encryption)
@@ -175,8 +158,8 @@ class Adder:
             raise PolicyError("this adder did not announce that attempt")
         if value.body.attempt == 1:
             self._first = value
-            self._terms = self.agreement.terms(self.base) if self._kind == "S2" else None
-        self._attempts[value.digest] = _Attempt(value, pending[2], pending[1])
+            self._terms = self.agreement.terms(self.base) if self._kind != "S1" else None
+        self._attempts[value.digest] = OpenAttempt(value, pending[2], pending[1])
         del self._pending[value.by_adder.body]
 
     # -- 1. commit -------------------------------------------------------------------------
@@ -198,14 +181,14 @@ class Adder:
         if self._reveal and signed.digest not in self._commits:
             raise PolicyError("the round's beacon is open: whoever commits now may know its rows")
         commitment = Commit.decode(signed.body).commitment
-        for other, _ in self._commits.values():
-            if other.signer == signed.signer and other.digest != signed.digest:
-                raise Replay("the client has committed to another update in this round")
-            if other.signer != signed.signer and Commit.decode(other.body).commitment == commitment:
-                raise Replay("another client has committed to the same C_D: a copied commitment")
+        if self._committed.get(signed.signer, signed.digest) != signed.digest:
+            raise Replay("the client has committed to another update in this round")
+        if self._committers.get(commitment, signed.signer) != signed.signer:
+            raise Replay("another client has committed to the same C_D: a copied commitment")
         if len(self._commits) >= self.agreement.policy.max_clients and signed.digest not in self._commits:
             raise PolicyError(f"the round has its {self.agreement.policy.max_clients} clients")
         self._commits.setdefault(signed.digest, (signed, point))
+        self._committed[signed.signer], self._committers[commitment] = signed.digest, signed.signer
         return self._key.sign("receipt", Receipt(signed.digest).encode()).encode()
 
     @property
@@ -250,18 +233,54 @@ class Adder:
             A verdict; a refusal changes nothing. Bytes from which no client can be read are
             refused under the name "unknown".
         """
+        return self.receive_sealed_all([data])[0]
+
+    def receive_sealed_all(self, messages: Sequence[bytes]) -> list[Verdict]:
+        """Checks many sealed updates, their proofs in one batch, and takes those that hold.
+
+        Returns:
+            A verdict for each message, in their order; see `receive_sealed`.
+        """
+        verdicts = dict[int, Verdict]()
+        read = [self._read(position, data, verdicts) for position, data in enumerate(messages)]
+        candidates = [c for c in read if c is not None]
+        refused = self._refused_proofs(candidates)
+        for number, candidate in enumerate(candidates):
+            try:
+                if number in refused:
+                    raise refused[number]
+                self._take(candidate)
+            except ZkfedError as error:
+                verdicts[candidate.position] = Verdict(candidate.client, False, error.code, str(error))
+            else:
+                verdict = Verdict(candidate.client, True, "accepted", "signature, nullifier, framing and proof hold")
+                verdicts[candidate.position] = verdict
+        return [verdicts[position] for position in range(len(messages))]
+
+    def _read(self, position: int, data: bytes, verdicts: dict[int, Verdict]) -> Candidate | None:
+        """Returns an update of which everything but the proof holds, or notes why not."""
         client = "unknown"
         try:
             update = SealedUpdate.decode(data)
             client = update.signed.signer.hex()
-            self._take(update.signed, update.outer)
+            return self._candidate(position, update)
         except ZkfedError as error:
-            return Verdict(client, False, error.code, str(error))
-        return Verdict(client, True, "accepted", "signature, nullifier, framing and proof hold")
+            verdicts[position] = Verdict(client, False, error.code, str(error))
+            return None
 
-    def _take(self, signed: Signed, outer: bytes) -> None:
-        agreement = self.agreement
+    def _candidate(self, position: int, update: SealedUpdate) -> Candidate:
+        agreement, signed = self.agreement, update.signed
         sealed = Seal.decode(signed.body)
+        attempt, commit = self._check_place(signed, sealed)
+        ciphertext = self._open_outer(sealed, attempt, update.outer)
+        proof = Proof.decode(agreement.backend, agreement.improvement.layout, sealed.proof)
+        if self._first is None:
+            raise PolicyError("no round is announced")
+        instance = agreement.improvement_instance(self._terms_of(commit[0]), self._first, signed.signer, commit[1])
+        return Candidate(position, signed, sealed, ciphertext, proof, instance)
+
+    def _check_place(self, signed: Signed, sealed: Seal) -> tuple[OpenAttempt, tuple[Signed, Points]]:
+        """Checks that an update belongs where it says, and that nothing is there yet."""
         attempt = self._attempts.get(sealed.announcement)
         if attempt is None or attempt.closed or self._first is None:
             raise Replay("the update is for an attempt that is not open")
@@ -277,26 +296,40 @@ class Adder:
             raise Replay("the client's nullifier of this round is used")
         if sealed.commit in attempt.seals:
             raise Replay("the client has sealed this attempt already")
-        if any(Seal.decode(s.body).ciphertext == sealed.ciphertext for s in attempt.seals.values()):
+        if sealed.ciphertext in attempt.sent:
             raise Replay("another client has sent the same ciphertext")
-        ciphertext = self._open_outer(sealed, attempt, outer)
-        proof = Proof.decode(agreement.backend, agreement.improvement.layout, sealed.proof)
-        instance = agreement.improvement_instance(self._terms_of(entry[0]), self._first, signed.signer, entry[1])
+        return attempt, entry
+
+    def _refused_proofs(self, candidates: list[Candidate]) -> dict[int, ProofInvalid]:
+        """Returns the candidates whose proofs do not hold, by their number."""
+        key = self.agreement.improvement
+        if not candidates:
+            return {}
         try:
-            verify(agreement.improvement, instance, proof)
-        except ProofInvalid as error:
+            verify_batch(key, [c.instance for c in candidates], [c.proof for c in candidates])
+        except ZkfedError as error:
             about = " for this commitment and the rows that the beacon drew" if self._beacon is not None else ""
-            raise ProofInvalid(f"{error}{about}") from None
+            text = f"{key.layout.name}: the proof does not hold{about}"
+            named = error.culprits if isinstance(error, ProofInvalid) else ()
+            # Whoever is not named is not acquitted: without names, all are refused.
+            return {number: ProofInvalid(text) for number in named or range(len(candidates))}
+        return {}
+
+    def _take(self, candidate: Candidate) -> None:
+        signed, sealed = candidate.signed, candidate.sealed
+        # Again: another message of the same batch may stand there by now.
+        attempt, _ = self._check_place(signed, sealed)
         # Everything holds: only now the state changes.
-        self._nullifiers[nullifier] = sealed.commit
+        self._nullifiers[self._nullifier(signed.signer)] = sealed.commit
         attempt.seals[sealed.commit] = signed
-        attempt.ciphertexts[sealed.commit] = ciphertext
+        attempt.sent.add(sealed.ciphertext)
+        attempt.ciphertexts[sealed.commit] = candidate.ciphertext
 
     @property
     def _kind(self) -> str:
         return self.agreement.policy.statement.kind
 
-    def _terms_of(self, commit: Signed) -> Terms | OwnTerms:
+    def _terms_of(self, commit: Signed) -> Terms | OwnTerms | CountTerms:
         """Returns what a client has to prove: on the benchmark, or on the rows drawn for its commit."""
         if self._terms is not None:
             return self._terms
@@ -311,7 +344,7 @@ class Adder:
         number = self._first.body.round.to_bytes(8, "big")
         return digest("zkfed/v1/nullifier", self.agreement.policy.digest, number, self._kind.encode(), client)
 
-    def _open_outer(self, sealed: Seal, attempt: _Attempt, outer: bytes) -> Ciphertext:
+    def _open_outer(self, sealed: Seal, attempt: OpenAttempt, outer: bytes) -> Ciphertext:
         plain = open_sealed(self._sealing, outer, info=attempt.announced.digest, aad=sealed.commit)
         if digest("zkfed/v1/ciphertext", plain) != sealed.ciphertext:
             raise CiphertextRefused("the ciphertext is not the one that the client signed")

@@ -33,7 +33,7 @@ def registration_terms(policy: RoundPolicy) -> RegistrationTerms:
     Raises:
         PolicyError: Its statement is not about registered rows.
     """
-    statement = policy.statement
+    statement = policy.improvement
     if statement.registration is None:
         raise PolicyError(f"the statement {statement.kind} is not about registered rows")
     model = statement.model

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zkfed.counts import Counts
 from zkfed.encoding import Reader, Writer, digest
 from zkfed.errors import DecodeError, IntegrityError, LimitExceeded, StoreFault
 from zkfed.groth16.keys import VerifyingKey
@@ -45,10 +46,10 @@ def apply_releases(
     Args:
         policy: Gives the rate and the range of weights.
         base: W0.
-        sums: (S, n) of each released group; none leaves the model as it is.
+        sums: (S, n) of each released group; none leaves the model as it is, and so do counts (S4).
     """
     w0 = np.asarray(base, dtype=np.int64)
-    if not sums:
+    if not sums or isinstance(policy.statement, Counts):
         return w0
     rate = Fraction(policy.server_rate) / sum(n for _, n in sums)
     total = np.sum([s.astype(object) for s, _ in sums], axis=0)
@@ -189,7 +190,7 @@ class Transcript:
             objects.append(data)
         policy = RoundPolicy.decode(objects[0])
         _check_size(policy, parameters_max)
-        head = 6 if policy.statement.registration is None else 8
+        head = 8 if policy.statement.kind == "S1" else 6
         if len(names) < head:
             raise DecodeError(f"transcript: {len(names)} objects, at least {head} are expected")
         enrolled = _decode_enrolled(objects[2])
@@ -249,15 +250,20 @@ def _decode_benchmark(policy: RoundPolicy, data: bytes) -> Benchmark:
 
 def _check_size(policy: RoundPolicy, parameters_max: int) -> None:
     """Refuses a policy whose circuits, which checking a key builds, would not fit into memory."""
-    model, registration = policy.model, policy.statement.registration
+    if isinstance(policy.statement, Counts):
+        if policy.model.parameters > parameters_max:
+            raise LimitExceeded(f"transcript: counts of {policy.model.parameters} coordinates; raise parameters_max")
+        return
+    statement = policy.statement
+    model, registration = statement.model, statement.registration
     is_large = model.parameters > parameters_max or model.inputs**2 > 64 * parameters_max
     if registration is not None:
         is_large |= registration.rows * (model.features + model.outputs) > 8 * parameters_max
-    if not has_quadratic_form(policy.statement):
-        is_large |= policy.statement.rows * sum(columns for _, columns in model.layers) > parameters_max
+    if not has_quadratic_form(statement):
+        is_large |= statement.rows * sum(columns for _, columns in model.layers) > parameters_max
     if is_large:
         raise LimitExceeded(
-            f"transcript: a model of {model.parameters} weights on {policy.statement.rows} rows; raise parameters_max "
+            f"transcript: a model of {model.parameters} weights on {statement.rows} rows; raise parameters_max "
             f"({parameters_max}) if you know the policy and have about 7 KB of memory for each weight"
         )
 

@@ -13,8 +13,9 @@ from zkfed.errors import UnsatisfiedConstraint
 from zkfed.layers.heart import Device
 from zkfed.policy import Model
 from zkfed.statements.improvement import Benchmark
+from zkfed.updates.update import ModelUpdate, model_digest
 
-__all__ = ["Client", "Shard", "Train", "proximal_least_squares"]
+__all__ = ["Client", "CountClient", "Shard", "Train", "proximal_least_squares"]
 
 Train = Callable[[Model, npt.NDArray[np.float64], "Shard", int], npt.NDArray[np.float64]]
 """(model, base weights, shard, round) -> trained weights."""
@@ -75,7 +76,7 @@ class Client:
 
     def join(self, announcement: bytes, *, base: npt.NDArray[np.int64], previous: bytes, round_number: int) -> bytes:
         """Trains and commits; returns b"" if the update does not reach the round's share."""
-        model = self.device.agreement.policy.model
+        model = self.device.agreement.policy.improvement.model
         weights = self.train(model, base / float(1 << model.fraction_bits), self.shard, round_number)
         update = self.device.quantise(base, weights)
         try:
@@ -94,3 +95,23 @@ class Client:
     def seal(self, announcement: bytes, encryption_key: bytes) -> bytes:
         """Proves and encrypts for one attempt."""
         return self.device.seal(announcement, encryption_key)
+
+
+class CountClient(Client):
+    """One person's device in a statistic (S4): it answers with a vector of counts.
+
+    Args:
+        device: The device.
+        vector: v, K whole numbers; they never leave it in the clear.
+    """
+
+    def __init__(self, device: Device, vector: npt.NDArray[np.int64]) -> None:
+        self.device, self._vector = device, vector
+
+    def join(self, announcement: bytes, *, base: npt.NDArray[np.int64], previous: bytes, round_number: int) -> bytes:
+        """Commits to the vector; returns b"" if it does not satisfy the bounds."""
+        update = ModelUpdate(np.asarray(self._vector), model_digest(base))
+        try:
+            return self.device.commit(announcement, update, base=base, previous=previous)
+        except UnsatisfiedConstraint:
+            return b""

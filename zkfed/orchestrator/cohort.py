@@ -27,7 +27,8 @@ from zkfed.dp.statistic import RELEASED, TOO_NOISY, CohortStatistic, Cost, Estim
 from zkfed.encoding import digest
 from zkfed.errors import DecodeError, PolicyError, shown
 from zkfed.orchestrator.events import Event
-from zkfed.orchestrator.ways import Central, Local, Way, WayTerms
+from zkfed.orchestrator.ways import Central, Encrypted, Local, Way, WayTerms
+from zkfed.ports import Transport
 
 __all__ = ["Cohort", "CohortOptions"]
 
@@ -48,12 +49,14 @@ class CohortOptions:
         checkpoint: Of the ledger, kept elsewhere: an older or edited ledger is refused.
         clock: Returns seconds since the epoch.
         watch: Gets what happens while an encrypted question runs.
+        transport: Makes what moves the messages of an encrypted question; `zkfed.Cohort` uses memory.
     """
 
     noise: str = "gaussian"
     checkpoint: Checkpoint | None = None
     clock: Callable[[], float] = time.time
     watch: Callable[[Event], None] | None = None
+    transport: Callable[[], Transport] | None = None
 
 
 class Cohort:
@@ -93,7 +96,7 @@ class Cohort:
             raise ValueError(f"delta is {shown(self.delta)}, expected a number in (0, {DELTA_MAX}]")
         if options.noise not in NOISES:
             raise PolicyError(f"noise is {shown(options.noise)}, expected one of {NOISES}")
-        self._terms, self._clock = WayTerms(self.delta, options.noise, options.watch), options.clock
+        self._terms, self._clock = WayTerms(self.delta, options.noise, options.watch, options.transport), options.clock
         if isinstance(ledger, Ledger):
             if (ledger.epsilon_max, ledger.delta) != (self._budget, self.delta):
                 raise PolicyError(f"the ledger was made for another budget than ({self._budget}, {self.delta:.1g})")
@@ -160,9 +163,9 @@ class Cohort:
             rows = reports if isinstance(reports, Reports) else query.reports(reports)
             if rows.question != query.digest:
                 raise DecodeError(f"the reports are for another question than {query}")
-            ways = {"central": Central}
+            ways: dict[str, Callable[..., Way]] = {"central": Central, "encrypted": Encrypted}
             if mode not in ways:
-                raise PolicyError(f"mode is {shown(mode)}, expected central; randomised reports are local")
+                raise PolicyError(f"mode is {shown(mode)}, expected central or encrypted; randomised reports are local")
             way = ways[mode](self._terms, query, rows, exact("epsilon", epsilon, most=100))
         if len(way.persons) < query.k:
             raise PolicyError(

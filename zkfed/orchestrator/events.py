@@ -50,7 +50,7 @@ class RoundStarted(Event):
     """A round is announced.
 
     Attributes:
-        at_least: The share that every update must prove, as a fraction.
+        at_least: The share that every update must prove, as a fraction; 0 for counts (S4).
         noise_signal: Predicted noise over signal of the mean update, in units of the clip.
         devices: Enrolled clients.
     """
@@ -61,8 +61,9 @@ class RoundStarted(Event):
 
     def __str__(self) -> str:
         warning = "  (more noise than signal)" if self.noise_signal > 1 else ""
+        claim = f"improvement of at least {self.at_least:.2%}" if self.at_least else "bounded counts"
         return (
-            f"round {self.round}: {self.devices} devices, improvement of at least {self.at_least:.2%}, "
+            f"round {self.round}: {self.devices} devices, {claim}, "
             f"predicted noise/signal {self.noise_signal:.2f}{warning}"
         )
 

@@ -33,11 +33,9 @@ from zkfed.orchestrator.events import (
 from zkfed.orchestrator.exchange import ask, send
 from zkfed.orchestrator.notes import RoundNotes, signer_of
 from zkfed.orchestrator.options import Options, make_keys
-from zkfed.orchestrator.parties import Parties
-from zkfed.orchestrator.synthetic import synthetic_cohort
+from zkfed.orchestrator.parties import Parties, gather
 from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport
-from zkfed.statements.improvement import Benchmark
 from zkfed.updates.messages import Aggregate, Failure
 from zkfed.updates.signing import Signed, kind_of
 from zkfed.updates.update import Verdict
@@ -45,6 +43,8 @@ from zkfed.updates.update import Verdict
 __all__ = ["Federation", "Options", "make_keys"]
 
 COMMIT_WINDOW_S = 3600
+CHECK_BATCH = 128
+"""Proofs that are checked together: most of what a batch saves, and progress is still seen."""
 
 
 class Federation:
@@ -52,7 +52,8 @@ class Federation:
 
     Args:
         policy: Without pinned keys; this makes fresh ones and pins them.
-        devices: How many, with synthetic rows from one linear teacher; or one `Shard` each.
+        devices: How many, with synthetic rows from one linear teacher; or one `Shard` each; for counts
+            (S4) one vector each.
         transport: Moves the messages.
         benchmark: (X, y) of statement S2; required with shards, synthetic otherwise. None for S1,
             whose rows are the clients' own: `Shard.registered`, or the shard itself.
@@ -66,28 +67,15 @@ class Federation:
     def __init__(
         self,
         policy: RoundPolicy,
-        devices: int | Sequence[Shard] = 24,
+        devices: int | Sequence[Shard] | Sequence[npt.NDArray[np.int64]] = 24,
         *,
         transport: Transport,
         benchmark: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
         options: Options | None = None,
     ) -> None:
         options = options or Options()
-        model, registration = policy.model, policy.statement.registration
-        if isinstance(devices, int):
-            registered = 0 if registration is None else registration.rows
-            shards, rows = synthetic_cohort(model, devices, policy.statement.rows, registered=registered)
-            benchmark = benchmark or (rows if registration is None else None)
-        else:
-            shards = list(devices)
-        if (benchmark is None) == (registration is None):
-            raise PolicyError(
-                "shards need a benchmark for S2: LocalFederation(policy, shards, benchmark=(X, y)); S1 has none"
-            )
-        if len(shards) < policy.min_clients:
-            raise PolicyError(f"{len(shards)} devices, the policy needs {policy.min_clients}")
+        shards, public = gather(policy, devices, benchmark)
         self.transport = transport
-        public = Benchmark.none(model) if benchmark is None else Benchmark.of(model, *benchmark)
         parties = Parties.of(policy, shards, public, transport=transport, options=options)
         self.agreement, self.clients, self.registrations = parties.agreement, parties.clients, parties.registrations
         self._adder, self._holder, self.setup_seconds = parties.adder, parties.holder, parties.seconds
@@ -347,12 +335,13 @@ class Federation:
         self._timed(state, "seal", start)
         start = time.perf_counter()
         messages = self.transport.fetch(channel)
-        for done, message in enumerate(messages, 1):
-            verdict = self._adder.receive_sealed(message)
-            if not verdict.is_accepted:
-                state.refused.append(verdict)
-                yield Refused(state.number, verdict, body.attempt)
-            yield Progress(state.number, "check", done, len(messages), body.attempt, body.group)
+        for done in range(0, len(messages), CHECK_BATCH):
+            batch = messages[done : done + CHECK_BATCH]
+            for verdict in self._adder.receive_sealed_all(batch):
+                if not verdict.is_accepted:
+                    state.refused.append(verdict)
+                    yield Refused(state.number, verdict, body.attempt)
+            yield Progress(state.number, "check", done + len(batch), len(messages), body.attempt, body.group)
         self._timed(state, "check", start)
 
     def _settle(self, state: RoundNotes) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from zkfed.commitments.rows import PrivateRows
+from zkfed.counts import Counts
 from zkfed.errors import DecodeError, PolicyError
 from zkfed.groth16.prove import Prover
 from zkfed.layers.agreement import Agreement
@@ -18,10 +20,11 @@ from zkfed.layers.heart import Device, register_rows
 from zkfed.layers.holder import KeyHolder
 from zkfed.layers.polis import Adder
 from zkfed.layers.registry import Registry, registration_terms
-from zkfed.orchestrator.client import Client, Shard
+from zkfed.orchestrator.client import Client, CountClient, Shard
 from zkfed.orchestrator.exchange import send
 from zkfed.orchestrator.notes import fault_of
 from zkfed.orchestrator.options import Options, make_keys
+from zkfed.orchestrator.synthetic import synthetic_cohort
 from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport
 from zkfed.statements.improvement import Benchmark
@@ -30,7 +33,39 @@ from zkfed.statements.update_bound import noise_circuit
 from zkfed.updates.signing import SigningKey
 from zkfed.updates.update import Verdict
 
-__all__ = ["Parties", "Registrant"]
+__all__ = ["Parties", "Registrant", "gather"]
+
+
+def gather(
+    policy: RoundPolicy,
+    devices: int | Sequence[Any],
+    benchmark: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
+) -> tuple[list[Any], Benchmark]:
+    """Returns what each device holds, and the benchmark (without rows for S1 and S4).
+
+    Raises:
+        PolicyError: Too few devices; no benchmark for S2, or one where none belongs.
+    """
+    if isinstance(policy.statement, Counts):
+        if isinstance(devices, int) or benchmark is not None:
+            raise PolicyError("counts (S4) take one vector a device, and no benchmark")
+        shards, public = list(devices), Benchmark.none(policy.model)
+    else:
+        model, registration = policy.statement.model, policy.statement.registration
+        if isinstance(devices, int):
+            registered = 0 if registration is None else registration.rows
+            shards, rows = synthetic_cohort(model, devices, policy.statement.rows, registered=registered)
+            benchmark = benchmark or (rows if registration is None else None)
+        else:
+            shards = list(devices)
+        if (benchmark is None) == (registration is None):
+            raise PolicyError(
+                "shards need a benchmark for S2: LocalFederation(policy, shards, benchmark=(X, y)); S1 has none"
+            )
+        public = Benchmark.none(model) if benchmark is None else Benchmark.of(model, *benchmark)
+    if len(shards) < policy.min_clients:
+        raise PolicyError(f"{len(shards)} devices, the policy needs {policy.min_clients}")
+    return shards, public
 
 
 class Registrant:
@@ -82,7 +117,7 @@ class Parties:
 
     @classmethod
     def of(
-        cls, policy: RoundPolicy, shards: Sequence[Shard], benchmark: Benchmark, *, transport: Transport,
+        cls, policy: RoundPolicy, shards: Sequence[Any], benchmark: Benchmark, *, transport: Transport,
         options: Options,
     ) -> Parties:  # fmt: skip
         """Makes fresh signing keys, pins them, has rows registered and builds every role.
@@ -116,7 +151,8 @@ class Parties:
         )  # fmt: skip
         start = np.zeros(policy.model.shape, np.int64) if options.base is None else options.base
         base = checked_base(policy.model, start)
-        build = options.make_client or (lambda index, device, shard: Client(device, shard))
+        usual: Callable[[Device, Any], Client] = CountClient if isinstance(policy.statement, Counts) else Client
+        build = options.make_client or (lambda index, device, shard: usual(device, shard))
         clients = [
             build(i, Device(agreement, key, prover, rows=own), shard)
             for i, (key, shard, own) in enumerate(zip(signing, shards, rows, strict=True))

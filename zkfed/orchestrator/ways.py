@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from zkfed.counts import CountBounds
 from zkfed.dp.answer import Answer
 from zkfed.dp.loss import PrivacyLoss, exact
 from zkfed.dp.mechanism import CountNoise, Threshold
+from zkfed.dp.noise import calibrate
 from zkfed.dp.plan import Asking, expected, people_needed
 from zkfed.dp.query import CohortQuery, Reports
 from zkfed.dp.randomise import RandomisedReports
 from zkfed.dp.statistic import Estimate, Width, estimate
 from zkfed.dp.who import Who
 from zkfed.errors import DecodeError, PolicyError, shown
+from zkfed.groth16.keys import ProvingKey
+from zkfed.layers.bridge import check_release
+from zkfed.orchestrator.counting import count_encrypted, count_policy
 from zkfed.orchestrator.events import Event
+from zkfed.orchestrator.options import Options, make_keys
+from zkfed.policy import CLIENTS_MAX
+from zkfed.ports import Transport
 
-__all__ = ["Central", "Local", "Way", "WayTerms"]
+__all__ = ["Central", "Encrypted", "Local", "Way", "WayTerms"]
 
 Found = tuple[tuple[Estimate, ...], str, int | None]
 """Estimates, outcome, and the least number of those who answered."""
@@ -33,11 +43,13 @@ class WayTerms:
         delta: Of the budget.
         noise: "gaussian" or "laplace", in central mode.
         watch: Gets what happens while an encrypted question runs.
+        transport: Makes what moves the messages of an encrypted question.
     """
 
     delta: float
     noise: str
     watch: Callable[[Event], None] | None = None
+    transport: Callable[[], Transport] | None = None
 
 
 class Way:
@@ -139,6 +151,49 @@ class Central(Way):
             f"{super().described}; no group whose noised count is below {self.threshold.shown_from} is shown "
             f"(tau {self.threshold.tau}, k {self.query.k})"
         )
+
+
+class Encrypted(Way):
+    """Each report is proven and encrypted; the sum is opened with the noise of two parties."""
+
+    mode = "encrypted"
+
+    def __init__(self, terms: WayTerms, query: CohortQuery, reports: Reports, epsilon: Any) -> None:
+        self.terms, self.query, self.reports, self.epsilon = terms, query, reports, epsilon
+        self.persons = reports.members[0]
+        if terms.transport is None:
+            raise PolicyError("the encrypted mode needs a transport: CohortOptions(transport=...)")
+        if len(self.persons) > CLIENTS_MAX:
+            raise PolicyError(f"{query}: {len(self.persons)} people, one encrypted sum takes {CLIENTS_MAX}")
+        # As a round charges it: at the norm rounded up to a whole number.
+        drawn = calibrate(float(epsilon), terms.delta, math.isqrt(query.contributions - 1) + 1)
+        self.noise = CountNoise("gaussian", drawn.sigma, PrivacyLoss.gaussian(drawn.rho), draws=2)
+
+    @property
+    def described(self) -> str:
+        return f"twice {super().described}"
+
+    def compute(self) -> Answer:
+        bounds = CountBounds(self.query.count, 1, 0, self.query.contributions)
+        loss = (float(self.epsilon), self.terms.delta)
+        people = len(self.persons)
+        policy = count_policy(bounds, self.query.digest, people=people, loss=loss, min_clients=self.query.k)
+        _, vectors = self.query.vectors(self.reports)
+        if self.terms.transport is None:
+            raise PolicyError("the encrypted mode needs a transport")
+        release = count_encrypted(
+            policy, list(vectors), transport=self.terms.transport(), options=Options(keys=_keys(bounds)),
+            watch=self.terms.watch,
+        )  # fmt: skip
+        check_release(release.transcript)
+        self.release = release
+        return Answer((), release.sums, release.people, release.sigma)
+
+
+@functools.lru_cache(maxsize=4)
+def _keys(bounds: CountBounds) -> tuple[ProvingKey, ...]:
+    """Returns development keys of S4 and N: they serve every question of the same bounds."""
+    return make_keys(count_policy(bounds, bytes(32), people=2, loss=(1.0, 1e-6), min_clients=2))
 
 
 class Local(Way):

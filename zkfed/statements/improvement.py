@@ -23,6 +23,7 @@ import numpy.typing as npt
 from zkfed.algebra.backend import Points
 from zkfed.algebra.curve import CURVES, Curve
 from zkfed.algebra.field import Ints, as_ints, integer_product, powers
+from zkfed.counts import CountVector
 from zkfed.encoding import digest
 from zkfed.errors import DecodeError, ProofInvalid, UnsatisfiedConstraint
 from zkfed.fixedpoint import quantise_features, quantise_targets
@@ -76,7 +77,7 @@ class Benchmark:
         return cls(x, targets)
 
     @classmethod
-    def none(cls, model: Model) -> Benchmark:
+    def none(cls, model: Model | CountVector) -> Benchmark:
         """Returns a benchmark of no rows, for a federation whose statement is about own rows."""
         return cls(np.zeros((0, model.inputs), np.int64), np.zeros((0, model.outputs), np.int64))
 
@@ -87,7 +88,7 @@ class Benchmark:
         shapes = [np.array(p.shape, dtype=">i8").tobytes() for p in parts]
         return digest("zkfed/v1/benchmark", *shapes, *[p.astype(">i8").tobytes() for p in parts])
 
-    def check(self, model: Model, rows: int) -> None:
+    def check(self, model: Model | CountVector, rows: int) -> None:
         """Checks the shapes and ranges for which the circuit's bit budget holds.
 
         Raises:

@@ -32,8 +32,9 @@ from zkfed.algebra.backend import Points
 from zkfed.algebra.curve import CURVES
 from zkfed.algebra.field import Ints, as_ints
 from zkfed.commitments.pedersen import generators
+from zkfed.counts import COUNT_BITS, EACH_LIMIT, CountBounds
 from zkfed.encoding import DIGEST_BYTES, Writer, digest
-from zkfed.errors import DecodeError, KeyRefused, PolicyError, UnsatisfiedConstraint, shown
+from zkfed.errors import DecodeError, KeyRefused, UnsatisfiedConstraint
 from zkfed.fixedpoint import LANE_BITS, LANES
 from zkfed.gadgets.boolean import BitRanges, boolean
 from zkfed.gadgets.compare import at_most
@@ -60,10 +61,6 @@ __all__ = [
 ]
 
 VERSION = 1
-COUNT_BITS = 15
-"""Of a coordinate: as large as an update's, so that sums of 2^14 clients and the noise fit a lane."""
-_EACH_LIMIT = (1 << COUNT_BITS) - 1
-_COORDINATES_LIMIT = 1 << 16
 
 
 def _linked(builder: Builder, count: int, each_limit: int) -> Linear:
@@ -106,15 +103,15 @@ def few_hot_circuit(count: int, curve: str = "bls12-381") -> System:
 def bounded_count_circuit(count: int, curve: str = "bls12-381") -> System:
     """Returns S4 for `count` coordinates of 15 bits. Cost: two range checks each, and two for the sum."""
     builder = Builder(f"bounded-count-{count}", version=VERSION, curve=CURVES[curve])
-    limit = count * _EACH_LIMIT
-    each_max = builder.input("each-max", bounds=(0, _EACH_LIMIT))
+    limit = count * EACH_LIMIT
+    each_max = builder.input("each-max", bounds=(0, EACH_LIMIT))
     total_min = builder.input("total-min", bounds=(0, limit))
     total_max = builder.input("total-max", bounds=(0, limit))
-    counts = _linked(builder, count, _EACH_LIMIT)
+    counts = _linked(builder, count, EACH_LIMIT)
     needed = [(2 * count, COUNT_BITS), (2, limit.bit_length())]
     ranges = choose_ranges(builder, needed, builder.segment("stage-0"))
     ranges.in_range("counts/range", counts, COUNT_BITS)
-    builder.justify(counts, (0, _EACH_LIMIT))
+    builder.justify(counts, (0, EACH_LIMIT))
     at_most(ranges, "counts/at-most-each", counts, each_max)
     total = counts.sum()
     at_most(ranges, "total/at-least", total_min, total)
@@ -144,53 +141,13 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class CountTerms:
-    """What everybody's vector satisfies; public.
+class CountTerms(CountBounds):
+    """Bounds, and what prover and verifier compute from them."""
 
-    Attributes:
-        coordinates: K, at most 2^16.
-        each_max: The largest v_k, below 2^15.
-        total_min: The least sum; 0 allows "no answer".
-        total_max: The largest sum.
-
-    Raises:
-        PolicyError: The bounds allow no vector, or more than the circuit holds.
-    """
-
-    coordinates: int
-    each_max: int = 1
-    total_min: int = 1
-    total_max: int = 1
-
-    def __post_init__(self) -> None:
-        k, numbers = self.coordinates, (self.coordinates, self.each_max, self.total_min, self.total_max)
-        if any(type(n) is not int for n in numbers):
-            raise PolicyError(f"count terms are whole numbers, got {', '.join(shown(n) for n in numbers)}")
-        if not 1 <= k <= _COORDINATES_LIMIT or not 1 <= self.each_max <= _EACH_LIMIT:
-            raise PolicyError(
-                f"{shown(k)} coordinates of at most {shown(self.each_max)}; 1 to {_COORDINATES_LIMIT} coordinates of "
-                f"1 to {_EACH_LIMIT} can be proven"
-            )
-        if not 0 <= self.total_min <= self.total_max <= k * self.each_max or not self.total_max:
-            raise PolicyError(
-                f"no vector has a sum between {shown(self.total_min)} and {shown(self.total_max)}: the coordinates "
-                f"add up to at most {k * self.each_max}"
-            )
-
-    @property
-    def is_one_hot(self) -> bool:
-        return self.each_max == 1 and self.total_max == 1
-
-    @property
-    def l1(self) -> int:
-        """The largest |v|_1: what one client adds to the histogram at most."""
-        return self.total_max
-
-    @property
-    def squared_l2(self) -> int:
-        """The largest |v|_2^2: the sum is convex, so it is reached with as many coordinates at e as fit."""
-        full, rest = divmod(self.total_max, self.each_max)
-        return full * self.each_max**2 + rest**2
+    @classmethod
+    def of(cls, bounds: CountBounds) -> CountTerms:
+        """Returns the terms of bounds."""
+        return cls(bounds.coordinates, bounds.each_max, bounds.total_min, bounds.total_max)
 
     def encode(self) -> bytes:
         w = Writer("zkfed/v1/count-terms").u64(self.coordinates).u64(self.each_max)
@@ -245,6 +202,10 @@ class CountTerms:
         encoded = key.backend.encode(commitment)
         context = Context("S4", place.policy, place.announcement, place.signer, encoded, data)
         return Instance(context.digest(key), self.static, (commitment,))
+
+    def private(self, vector: Any) -> dict[str, Any]:
+        """Returns what the circuit's hints read: secret."""
+        return {"counts": self.check(vector)}
 
     def refuse_other_key(self, key: VerifyingKey) -> None:
         """Raises KeyRefused unless the key is for this circuit."""

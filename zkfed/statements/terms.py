@@ -20,6 +20,7 @@ from zkfed.algebra.backend import Points
 from zkfed.algebra.curve import Curve
 from zkfed.algebra.field import Ints, as_ints, integer_product, powers
 from zkfed.commitments.rows import row_weights
+from zkfed.counts import Counts, CountVector
 from zkfed.encoding import digest
 from zkfed.errors import DecodeError, UnsatisfiedConstraint
 from zkfed.groth16.proof import Instance
@@ -35,6 +36,7 @@ from zkfed.statements.improvement import (
     improvement_circuit,
     loss_change_max,
 )
+from zkfed.statements.one_hot import CountTerms
 from zkfed.updates.update import model_digest
 
 __all__ = [
@@ -61,7 +63,7 @@ def layer_sketches(model: Model, weights: npt.NDArray[Any], tau: int, order: int
     ]
 
 
-def checked_base(model: Model, base: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def checked_base(model: Model | CountVector, base: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Returns W0 as int64 of the model's shape.
 
     Raises:
@@ -214,12 +216,14 @@ def has_quadratic_form(statement: Improvement) -> bool:
     return statement.kind == "S2" and statement.loss == "squared" and not statement.model.hidden
 
 
-def circuit_of(statement: Improvement, curve: str = "bls12-381") -> System:
+def circuit_of(statement: Improvement | Counts, curve: str = "bls12-381") -> System:
     """Returns the circuit that proves a statement.
 
     Raises:
         ValueError: The bit budget: a value could wrap around the field.
     """
+    if isinstance(statement, Counts):
+        return CountTerms.of(statement.bounds).circuit(curve)
     if isinstance(statement.model, LinearModel) and has_quadratic_form(statement):
         return improvement_circuit(statement.model, statement.rows, curve)
     return evaluation_circuit(statement, statement.kind, curve)
