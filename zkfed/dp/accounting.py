@@ -11,24 +11,25 @@ What each party sees of one client, and so what it is charged for:
 Groups of one repeated attempt are disjoint, so one client is in one of them: an attempt
 costs rho once, however many groups it has.
 
-`Spending` lives in memory. It dies with its process, so a restart forgets what was spent;
-the durable ledger is a part of its own. Until then a federation is one process from its
-first to its last round.
+With a `RoundAccount` every round is charged to a durable ledger, together with all statistics about
+the same people; without one `Spending` lives in memory, and a restart forgets what was spent.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from zkfed.dp.loss import epsilon_of
+from zkfed.dp.ledger import Ledger, People, Request
+from zkfed.dp.loss import PrivacyLoss, epsilon_of
 from zkfed.dp.noise import NoiseScale
-from zkfed.errors import BudgetExceeded, PolicyError
+from zkfed.errors import BudgetExceeded, PolicyError, ZkfedError
 from zkfed.policy import RoundPolicy
 
-__all__ = ["Spending", "View", "guarantee_line", "predicted_noise_signal"]
+__all__ = ["RoundAccount", "Spending", "View", "guarantee_line", "predicted_noise_signal"]
 
 PARTIES = ("holder", "adder", "public")
 
@@ -52,6 +53,23 @@ class View:
     delta: float
 
 
+@dataclass(frozen=True)
+class RoundAccount:
+    """Where the rounds of a federation are charged durably.
+
+    Attributes:
+        ledger: Of all statistics and rounds about these people.
+        people: The people behind the clients.
+        question: Names the federation: its policy without pinned keys, so that a restart continues.
+        clock: Returns seconds since the epoch.
+    """
+
+    ledger: Ledger
+    people: People
+    question: bytes
+    clock: Callable[[], float]
+
+
 class Spending:
     """The privacy loss of one federation: reserve a round, charge its attempts, settle.
 
@@ -64,13 +82,20 @@ class Spending:
         delta: At which losses are stated.
         epsilon_max: The most that may ever be spent, at `delta`; None sets no limit.
         bits_max: How many un-noised acceptance bits (S1) a client may give in an epoch; None sets no limit.
+        account: Charges every round to a ledger and continues where it stands; None forgets with the process.
 
     Raises:
         ValueError: `epsilon_max` is not a finite number above 0.
     """
 
     def __init__(
-        self, scale: NoiseScale, *, delta: float, epsilon_max: float | None = None, bits_max: int | None = None
+        self,
+        scale: NoiseScale,
+        *,
+        delta: float,
+        epsilon_max: float | None = None,
+        bits_max: int | None = None,
+        account: RoundAccount | None = None,
     ) -> None:
         if epsilon_max is not None and not 0 < epsilon_max < math.inf:
             raise ValueError(f"epsilon_max is {epsilon_max}, expected a finite number above 0")
@@ -82,6 +107,12 @@ class Spending:
         self._spent = dict.fromkeys(PARTIES, 0)
         self._rounds = 0
         self._lock = threading.Lock()
+        self.account, self._reservation = account, -1
+        if account is not None:
+            # A round that never came to its end counts as begun in all attempts and released in all.
+            before = account.ledger.rounds(account.question)
+            self._rounds, self._bits = before.rounds, before.bits
+            self._spent = dict.fromkeys(PARTIES, before.begun - before.failed) | {"holder": before.begun}
 
     @property
     def rounds(self) -> int:
@@ -115,6 +146,12 @@ class Spending:
             if bits and self.bits_max is not None and self._bits + bits > self.bits_max:
                 raise BudgetExceeded(
                     f"{self._bits} acceptance bits about registered rows were given, the policy allows {self.bits_max}"
+                )
+            if self.account is not None:
+                # Before anything is encrypted; a process that dies from here on has spent all of it.
+                request = Request("round", self.account.question, self.account.people, PrivacyLoss.gaussian(self._rho))
+                self._reservation = self.account.ledger.reserve(
+                    request, attempts=attempts, bits=bits, now_s=self.account.clock()
                 )
             self._reserved = attempts
             self._bits += bits
@@ -154,16 +191,29 @@ class Spending:
 
         Raises:
             PolicyError: No round is open.
+            StoreFault: The ledger cannot record it: all that was reserved stays spent.
         """
         with self._lock:
             if not self._reserved:
                 raise PolicyError("no round is open")
-            self._spent["holder"] += self._begun
-            for party in ("adder", "public"):
-                self._spent[party] += self._begun - len(self._failed)
-            self._reserved = self._begun = 0
-            self._failed.clear()
-            self._rounds += 1
+            try:
+                if self.account is not None:
+                    self.account.ledger.settle(
+                        self._reservation, begun=self._begun, failed=len(self._failed), now_s=self.account.clock()
+                    )
+            except ZkfedError:
+                self._begun = self._reserved
+                raise
+            finally:
+                self._close()
+
+    def _close(self) -> None:
+        self._spent["holder"] += self._begun
+        for party in ("adder", "public"):
+            self._spent[party] += self._begun - len(self._failed)
+        self._reserved = self._begun = 0
+        self._failed.clear()
+        self._rounds += 1
 
     def view(self, party: str) -> View:
         """Returns one party's view, the open round's begun attempts included.
@@ -241,7 +291,18 @@ def guarantee_line(policy: RoundPolicy, spending: Spending, scale: NoiseScale) -
         "towards adders that add what they were sent: whether a false sum opens is one bit an attempt without noise",
         "conditional on the accepted set",
         "computational",
-        "other tasks about the same people are not counted",
+        _of_ledger(spending.account),
         *([bits] if policy.statement.kind == "S1" else []),
     ]
     return "; ".join(facts)
+
+
+def _of_ledger(account: RoundAccount | None) -> str:
+    if account is None:
+        return "other tasks about the same people are not counted, and a restart forgets these: there is no ledger"
+    spent, ledger = account.ledger.spent(account.people, now_s=account.clock()), account.ledger
+    limit = "" if ledger.epsilon_max is None else f" of {float(ledger.epsilon_max):.4g}"
+    return (
+        f"all statistics and rounds about these people in {spent.period}: ({spent.epsilon:.4g}, {ledger.delta:.1g})"
+        f"{limit} by the ledger, over all periods ({spent.lifetime_epsilon:.4g}, {ledger.delta:.1g})"
+    )

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
+from typing import Any
 
 from zkfed.dp.loss import PrivacyLoss
+from zkfed.dp.people import People
 from zkfed.encoding import DIGEST_BYTES, Reader, Writer, digest
-from zkfed.errors import DecodeError, PolicyError, shown
+from zkfed.errors import DecodeError, LedgerCorrupt, PolicyError, shown
 
-__all__ = ["KINDS", "PERIODS", "Checkpoint", "Entry", "period_of"]
+__all__ = ["KINDS", "PERIODS", "Checkpoint", "Entry", "ReleaseKey", "Request", "Spent", "period_of", "whole_seconds"]
 
 KINDS = ("charge", "answer", "reserve", "settle")
 ENTRY_BYTES_MAX = 1 << 14
 PERIODS = ("day", "week", "month", "quarter", "year", "lifetime")
 TIME_MAX = 1 << 36
 """Seconds since the epoch; the year 4147."""
+
+
+def whole_seconds(now_s: Any) -> int:
+    """Returns a time in whole seconds.
+
+    Raises:
+        TypeError, ValueError: Not a number of seconds in [0, 2^36).
+    """
+    if isinstance(now_s, bool) or not isinstance(now_s, (int, float)):
+        raise TypeError(f"now_s is a {type(now_s).__name__}, expected seconds since the epoch")
+    if not 0 <= now_s < TIME_MAX:  # refuses NaN too
+        raise ValueError(f"now_s is {shown(now_s)}, expected seconds in [0, 2^36)")
+    return int(now_s)
 
 
 def period_of(kind: str, now_s: int) -> str:
@@ -131,5 +147,67 @@ class Checkpoint:
         r.finish()
         return out
 
+    def check(self, ledger: bytes, digests: Sequence[bytes]) -> None:
+        """Checks that a ledger continues from here.
+
+        Args:
+            ledger: Digest of its header.
+            digests: Of the header and of every entry.
+
+        Raises:
+            LedgerCorrupt: It is another ledger, an old copy, or an edited one.
+        """
+        if self.ledger != ledger:
+            raise LedgerCorrupt("the checkpoint is of another ledger")
+        if self.index >= len(digests):
+            raise LedgerCorrupt(
+                f"the ledger has {len(digests) - 1} entries, the checkpoint knows {self.index}: it is an old copy"
+            )
+        if digests[self.index] != self.digest:
+            raise LedgerCorrupt(f"the first {self.index} entries are not those of the checkpoint")
+
     def __str__(self) -> str:
         return f"ledger {self.ledger.hex()[:16]} at {self.index} entries: {self.digest.hex()}"
+
+
+ReleaseKey = tuple[bytes, bytes, PrivacyLoss, str]
+"""Question, cohort, loss and period: what makes a repeat a repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody wants to release. Requests with equal question, people and loss are equal.
+
+    Attributes:
+        what: For people; at most 200 characters.
+        question: Names what is asked, 32 bytes.
+        people: Who is charged.
+        loss: What it costs each of them.
+    """
+
+    what: str
+    question: bytes
+    people: People
+    loss: PrivacyLoss
+
+    def key(self, period: str) -> ReleaseKey:
+        """Returns what an equal request in the same period has too."""
+        return self.question, self.people.digest, self.loss, period
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the person of a cohort that has spent most has spent.
+
+    Attributes:
+        period: The budget period, such as "2026-Q4".
+        epsilon: In it, at the ledger's delta.
+        lifetime_epsilon: Over all periods, at the ledger's delta.
+        mu: In it as Gaussian differential privacy, sqrt(2 rho): exact for *continuous* Gaussian noise
+            alone; a comparison, which nothing is charged by.
+    """
+
+    period: str
+    epsilon: float
+    lifetime_epsilon: float
+    mu: float

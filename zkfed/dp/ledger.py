@@ -23,52 +23,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from zkfed.dp.entries import PERIODS, TIME_MAX, Checkpoint, Entry, period_of
+from zkfed.dp.entries import PERIODS, Checkpoint, Entry, ReleaseKey, Request, Spent, period_of, whole_seconds
 from zkfed.dp.ledger_file import LedgerFile, answer_digest
 from zkfed.dp.loss import PrivacyLoss, exact
 from zkfed.dp.people import People, Totals
+from zkfed.dp.reservations import ATTEMPTS_MAX, Reservations, RoundTotals, reserved, settled
 from zkfed.encoding import Reader, Writer, digest
 from zkfed.errors import BudgetExceeded, DecodeError, LedgerCorrupt, PolicyError, ZkfedError, shown
 
-__all__ = ["Checkpoint", "Ledger", "People", "Request", "Slot", "Spent"]
-
-_Key = tuple[bytes, bytes, PrivacyLoss, str]
-"""Question, cohort, loss and period: what makes a repeat a repeat."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What somebody wants to release. Requests with equal question, people and loss are equal.
-
-    Attributes:
-        what: For people; at most 200 characters.
-        question: Names what is asked, 32 bytes.
-        people: Who is charged.
-        loss: What it costs each of them.
-    """
-
-    what: str
-    question: bytes
-    people: People
-    loss: PrivacyLoss
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What the person of a cohort that has spent most has spent.
-
-    Attributes:
-        period: The budget period, such as "2026-Q4".
-        epsilon: In it, at the ledger's delta.
-        lifetime_epsilon: Over all periods, at the ledger's delta.
-        mu: In it as Gaussian differential privacy, sqrt(2 rho): exact for *continuous* Gaussian noise
-            alone; a comparison, which nothing is charged by.
-    """
-
-    period: str
-    epsilon: float
-    lifetime_epsilon: float
-    mu: float
+__all__ = ["Checkpoint", "Ledger", "People", "Request", "RoundTotals", "Slot", "Spent"]
 
 
 @dataclass
@@ -135,6 +98,9 @@ class Ledger:
         self._head: bytes
         self._time: int
         self._digests: list[bytes]
+        self._reserved_entries: dict[int, tuple[Entry, int]] = {}
+        self._count: int
+        self._is_inside = False
         try:
             with self._file.critical():
                 self._salt, self._name = self._open()
@@ -160,9 +126,8 @@ class Ledger:
 
     def spent(self, people: People, *, now_s: float) -> Spent:
         """Returns what the person in a cohort that has spent most has spent."""
-        with self._file.critical():
-            self._catch_up()
-            name = max(self._totals.period, period_of(self.period, _whole(now_s)))
+        with self._current():
+            name = max(self._totals.period, period_of(self.period, whole_seconds(now_s)))
             zero = PrivacyLoss.zero()
             histories = self._totals.histories(people)
             here = [now if name == self._totals.period else zero for now, _ in histories]
@@ -173,14 +138,12 @@ class Ledger:
 
     def entries(self) -> Iterator[Entry]:
         """Returns all entries, oldest first."""
-        with self._file.critical():
-            self._catch_up()
+        with self._current():
             return iter([Entry.decode(body) for body in self._file.entries(0)])
 
     def checkpoint(self) -> Checkpoint:
         """Returns where the ledger stands; keep it where whoever can write the ledger cannot."""
-        with self._file.critical():
-            self._catch_up()
+        with self._current():
             return Checkpoint(self._name, self._count, self._head)
 
     def verify(self, checkpoint: Checkpoint | None = None) -> None:
@@ -195,16 +158,8 @@ class Ledger:
             self._catch_up()
             for _, name in self._answers.values():
                 self._file.answer(name)
-            if checkpoint is None:
-                return
-            if checkpoint.ledger != self._name:
-                raise LedgerCorrupt("the checkpoint is of another ledger")
-            if checkpoint.index > self._count:
-                raise LedgerCorrupt(
-                    f"the ledger has {self._count} entries, the checkpoint knows {checkpoint.index}: an old copy"
-                )
-            if self._digests[checkpoint.index] != checkpoint.digest:
-                raise LedgerCorrupt(f"the first {checkpoint.index} entries are not those of the checkpoint")
+            if checkpoint is not None:
+                checkpoint.check(self._name, self._digests)
 
     # -- releasing -------------------------------------------------------------------------
 
@@ -222,17 +177,86 @@ class Ledger:
             BudgetExceeded: Somebody would lose more than the budget; nothing was charged.
             LedgerCorrupt, StoreFault: The charge cannot be recorded; nothing may be computed.
         """
-        with self._file.critical():
-            self._catch_up()
+        with self._current():
+            self._refuse_inside()
             now, period = self._now(now_s)
-            known = self._answers.get(_key(request, period))
+            known = self._answers.get(request.key(period))
             if known is not None:
                 yield Slot(known[0], self._file.answer(known[1]), self, None)
                 return
             self._require(request.people, request.loss, period)
             entry = self._entry(request, "charge", now, period)
             self._write(entry, request.people)
-            yield Slot(entry.index, None, self, entry)
+            self._is_inside = True
+            try:
+                yield Slot(entry.index, None, self, entry)
+            finally:
+                self._is_inside = False
+
+    def reserve(self, request: Request, *, attempts: int, bits: int = 0, now_s: float) -> int:
+        """Pays all attempts of a round in advance, durably, and counts its acceptance bits.
+
+        Args:
+            request: Its loss is that of one attempt.
+            attempts: How often the round may be tried.
+            bits: 1 if the round tells an un-noised bit about private rows (S1), else 0.
+            now_s: Seconds since the epoch.
+
+        Returns:
+            The number of the reservation, for `settle`.
+
+        Raises:
+            BudgetExceeded: Somebody would lose more than the budget; nothing was charged.
+            LedgerCorrupt, StoreFault: It cannot be recorded; the round must not begin.
+        """
+        if type(attempts) is not int or not 1 <= attempts <= ATTEMPTS_MAX or bits not in (0, 1):
+            raise ValueError(f"attempts is {shown(attempts)}, expected an int in [1, {ATTEMPTS_MAX}]; bits is 0 or 1")
+        with self._current():
+            self._refuse_inside()
+            now, period = self._now(now_s)
+            self._require(request.people, request.loss.times(attempts), period)
+            entry = replace(self._entry(request, "reserve", now, period), body=reserved(attempts, bits))
+            self._write(entry, request.people)
+            self._reserved_entries[entry.index] = (entry, attempts)
+            return entry.index
+
+    def settle(self, reservation: int, *, begun: int, failed: int, now_s: float) -> None:
+        """Closes a round: what was not begun comes back.
+
+        Args:
+            reservation: From `reserve`, of this process.
+            begun: Attempts that the key holder may have decrypted.
+            failed: Of them, those of which nothing was released.
+            now_s: Seconds since the epoch.
+
+        Raises:
+            PolicyError: No such reservation is open here.
+            StoreFault: It cannot be recorded: everything stays spent.
+        """
+        with self._current():
+            self._refuse_inside()
+            of, attempts = self._reserved_entries.get(reservation, (None, 0))
+            if of is None or not 0 <= failed <= begun <= attempts:
+                raise PolicyError(
+                    f"the reservation {shown(reservation)} is not open, or was not reserved for {shown(begun)} attempts"
+                )
+            now, period = self._now(now_s)
+            self._write(
+                replace(
+                    of, index=self._count, previous=self._head, time_s=now, period=period, kind="settle",
+                    body=settled(reservation, begun, failed),
+                )
+            )  # fmt: skip
+            del self._reserved_entries[reservation]
+
+    def rounds(self, question: bytes) -> RoundTotals:
+        """Returns what the rounds under one policy have used up, open reservations in full."""
+        with self._current():
+            return self._reservations.totals(question)
+
+    def _refuse_inside(self) -> None:
+        if self._is_inside:
+            raise PolicyError("a release of this ledger is open in this thread: end it first")
 
     def _store(self, charge: Entry, answer: bytes) -> None:
         body = Writer("zkfed/v1/answered").u64(charge.index).bytes(answer_digest(answer)).finish()
@@ -257,7 +281,7 @@ class Ledger:
 
     def _now(self, now_s: float) -> tuple[int, str]:
         """Returns (time, period) of a new entry: neither goes back."""
-        now = max(_whole(now_s), self._time)
+        now = max(whole_seconds(now_s), self._time)
         return now, max(self._totals.period, period_of(self.period, now))
 
     def _entry(self, request: Request, kind: str, now: int, period: str) -> Entry:
@@ -276,6 +300,12 @@ class Ledger:
         self._file.append(entry.index, entry.encode(), cohort=cohort, answer=answer)
         self._take(entry, people)
 
+    @contextlib.contextmanager
+    def _current(self) -> Iterator[None]:
+        with self._file.critical():
+            self._catch_up()
+            yield
+
     def _catch_up(self) -> None:
         """Takes in what other processes have written."""
         for body in self._file.entries(self._count):
@@ -287,26 +317,37 @@ class Ledger:
 
     def _take(self, entry: Entry, people: People | None) -> None:
         """Checks that an entry continues the chain and adds it to what is known."""
-        if entry.previous != self._head or entry.time_s < self._time or entry.period < self._totals.period:
-            raise LedgerCorrupt(f"the ledger's entry {entry.index} does not continue the one before")
+        if (
+            (entry.index, entry.previous) != (self._count, self._head)
+            or entry.time_s < self._time
+            or entry.period < self._totals.period
+        ):
+            raise LedgerCorrupt(f"the ledger's entry {self._count} does not continue the one before")
+        self._totals.start_period(entry.period)
+        load = self._cohort if people is None else lambda _: people
         if entry.kind == "charge":
-            self._totals.start_period(entry.period)
-            self._totals.charge(people or self._cohort(entry.cohort), entry.loss)
+            self._totals.charge(entry.cohort, entry.loss, load)
             self._open_charges[entry.index] = (entry.question, entry.cohort, entry.loss, entry.period)
         elif entry.kind == "answer":
-            charge, name = _answered(entry.body)
+            charge, name = _answered(entry)
             request = self._open_charges.pop(charge, None)
             if request is None:
                 raise LedgerCorrupt(f"the ledger's entry {entry.index} answers nothing, or a second time")
             self._answers.setdefault(request, (charge, name))
+        elif entry.kind == "reserve":
+            self._totals.charge(entry.cohort, self._reservations.reserve(entry), load)
+        else:
+            back, period = self._reservations.settle(entry)
+            self._totals.refund(entry.cohort, back, period)
         self._count, self._head, self._time = entry.index + 1, entry.digest, entry.time_s
         self._digests.append(self._head)
 
     def _forget(self) -> None:
         """Forgets all that is derived from entries."""
         self._totals = Totals()
-        self._open_charges: dict[int, _Key] = {}
-        self._answers: dict[_Key, tuple[int, bytes]] = {}
+        self._open_charges: dict[int, ReleaseKey] = {}
+        self._answers: dict[ReleaseKey, tuple[int, bytes]] = {}
+        self._reservations = Reservations()
         self._count, self._time, self._head = 0, 0, self._name
         self._digests = [self._name]
 
@@ -343,21 +384,11 @@ class Ledger:
         return people
 
 
-def _key(request: Request, period: str) -> _Key:
-    return request.question, request.people.digest, request.loss, period
-
-
-def _answered(body: bytes) -> tuple[int, bytes]:
-    r = Reader(body, "zkfed/v1/answered", 256)
-    out = r.u64(), r.bytes(exact=32)
-    r.finish()
+def _answered(entry: Entry) -> tuple[int, bytes]:
+    try:
+        r = Reader(entry.body, "zkfed/v1/answered", 256)
+        out = r.u64(), r.bytes(exact=32)
+        r.finish()
+    except ZkfedError as error:
+        raise LedgerCorrupt(f"the ledger's entry {entry.index} is malformed: {error}") from None
     return out
-
-
-def _whole(now_s: Any) -> int:
-    """Returns a time in whole seconds."""
-    if isinstance(now_s, bool) or not isinstance(now_s, (int, float)):
-        raise TypeError(f"now_s is a {type(now_s).__name__}, expected seconds since the epoch")
-    if not 0 <= now_s < TIME_MAX:  # refuses NaN too
-        raise ValueError(f"now_s is {shown(now_s)}, expected seconds in [0, 2^36)")
-    return int(now_s)

@@ -45,7 +45,7 @@ class LedgerFile:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self.path, self._pid, self._depth = path, os.getpid(), 0
+        self.path, self._pid, self._depth, self._is_closed = path, os.getpid(), 0, False
         self._thread = threading.RLock()
         with self._faults():
             self._gate = None if path is None else self._connect(f"{path}-lock")
@@ -61,6 +61,7 @@ class LedgerFile:
 
     def close(self) -> None:
         """Closes the file."""
+        self._is_closed = True
         for db in (self._db, self._gate):
             if db is not None:
                 db.close()
@@ -74,6 +75,8 @@ class LedgerFile:
         """
         if os.getpid() != self._pid:
             raise StoreFault("the ledger was opened in another process: open it anew in this one")
+        if self._is_closed:
+            raise StoreFault("the ledger is closed")
         with self._thread:
             self._depth += 1
             try:
@@ -83,7 +86,7 @@ class LedgerFile:
                 yield
             finally:
                 self._depth -= 1
-                if self._depth == 0 and self._gate is not None and self._gate.in_transaction:
+                if self._depth == 0 and self._gate is not None and not self._is_closed and self._gate.in_transaction:
                     self._gate.execute("ROLLBACK")
 
     def header(self, new: bytes) -> bytes:

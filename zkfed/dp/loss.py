@@ -120,6 +120,12 @@ class PrivacyLoss:
         epsilon = (self.epsilon or Fraction(0)) + (other.epsilon or Fraction(0)) if is_pure else None
         return PrivacyLoss(self.rho + other.rho, epsilon, self.delta + other.delta)
 
+    def __sub__(self, other: PrivacyLoss) -> PrivacyLoss:
+        """Returns what is left of a sum that `other` is a part of; a bound that was lost stays lost."""
+        is_pure = self.epsilon is not None and other.epsilon is not None
+        epsilon = (self.epsilon or Fraction(0)) - (other.epsilon or Fraction(0)) if is_pure else None
+        return PrivacyLoss(self.rho - other.rho, epsilon, self.delta - other.delta)
+
     def times(self, count: int) -> PrivacyLoss:
         """Returns the loss of `count` such releases."""
         epsilon = None if self.epsilon is None else self.epsilon * count

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -104,11 +104,27 @@ class Totals:
             for atom in self._atoms:
                 atom.period = PrivacyLoss.zero()
 
-    def charge(self, people: People, loss: PrivacyLoss) -> None:
-        """Adds a loss to everybody in a cohort."""
-        for number in self._within(people):
+    def charge(self, cohort: bytes, loss: PrivacyLoss, load: Callable[[bytes], People]) -> None:
+        """Adds a loss to everybody in a cohort.
+
+        Args:
+            cohort: Its digest.
+            loss: What each of them loses.
+            load: Returns the people of a cohort that was never charged before.
+        """
+        if cohort not in self._cohorts:
+            self._split(load(cohort))
+        for number in self._cohorts[cohort]:
             atom = self._atoms[number]
             atom.lifetime, atom.period = atom.lifetime + loss, atom.period + loss
+
+    def refund(self, cohort: bytes, loss: PrivacyLoss, period: str) -> None:
+        """Takes a part of an earlier charge back; its period has nothing of it if another one runs."""
+        for number in self._cohorts[cohort]:
+            atom = self._atoms[number]
+            atom.lifetime -= loss
+            if period == self.period:
+                atom.period -= loss
 
     def histories(self, people: People) -> list[tuple[PrivacyLoss, PrivacyLoss]]:
         """Returns the distinct (loss in this period, loss over all) of the people in a cohort; changes nothing."""
@@ -116,11 +132,8 @@ class Totals:
         zero = PrivacyLoss.zero()
         return [(zero, zero) if i < 0 else (self._atoms[i].period, self._atoms[i].lifetime) for i in sorted(found)]
 
-    def _within(self, people: People) -> set[int]:
-        """Returns the atoms that make up a cohort, after splitting those that it cuts."""
-        name = people.digest
-        if name in self._cohorts:
-            return self._cohorts[name]
+    def _split(self, people: People) -> None:
+        """Takes a cohort in: atoms that it cuts are split."""
         members = people.pseudonyms()
         parts = Counter(self._atom_of.get(person, -1) for person in members)
         replaced, zero = dict[int, int](), PrivacyLoss.zero()
@@ -138,5 +151,4 @@ class Totals:
         for person in members:
             old = self._atom_of.get(person, -1)
             self._atom_of[person] = replaced.get(old, old)
-        self._cohorts[name] = {replaced.get(old, old) for old in parts}
-        return self._cohorts[name]
+        self._cohorts[people.digest] = {replaced.get(old, old) for old in parts}

@@ -86,6 +86,7 @@ class Federation:
             delta=policy.delta,
             epsilon_max=policy.epsilon_max,
             bits_max=policy.acceptance_bits_max,
+            account=options.account(policy, self.agreement.enrolled, time.time),
         )
         self.sealed_bytes = 0
         self._workers = options.workers

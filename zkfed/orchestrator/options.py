@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from zkfed.dp.accounting import RoundAccount
+from zkfed.dp.ledger import Ledger
+from zkfed.encoding import digest
 from zkfed.errors import PolicyError
 from zkfed.groth16.keys import ProvingKey
 from zkfed.groth16.setup import development_keys
@@ -40,6 +43,8 @@ class Options:
             development keys.
         base: W0 of round 1, public, integers at scale 2^f in the model's shape; None is all zeros,
             from which a perceptron does not learn and accuracy has nothing to improve.
+        ledger: Charges every round durably, with all statistics about the same people; None forgets with the process.
+        people: Who is behind each device, in order; None takes each device's public key.
         workers: Threads for devices; the compiled backends release the interpreter's lock.
     """
 
@@ -47,7 +52,22 @@ class Options:
     make_registrant: Callable[[int, Registrant], Registrant] = _honest
     keys: tuple[ProvingKey, ...] | None = None
     base: npt.NDArray[np.int64] | None = None
+    ledger: Ledger | None = None
+    people: Sequence[str] | None = None
     workers: int = 2
+
+    def account(self, policy: RoundPolicy, keys: Sequence[bytes], clock: Callable[[], float]) -> RoundAccount | None:
+        """Returns where the rounds of a federation are charged; None without a ledger.
+
+        Raises:
+            PolicyError: Not as many people as devices.
+        """
+        if self.ledger is None:
+            return None
+        if self.people is not None and len(self.people) != len(keys):
+            raise PolicyError(f"{len(self.people)} people behind {len(keys)} devices")
+        question = digest("zkfed/v1/rounds", replace(policy, adder_key=b"", holder_key=b"").digest)
+        return RoundAccount(self.ledger, self.ledger.people(self.people or keys), question, clock)
 
 
 def make_keys(policy: RoundPolicy) -> tuple[ProvingKey, ...]:
