@@ -1,6 +1,7 @@
 """Shows that every cheat of protocol.md section 6 has a test that fails without the check.
 
-Each check of cheats.py and bad_input.py is taken out of a copy of the repository, and its test is run there.
+Each check of cheats.py, counting.py and bad_input.py is taken out of a copy of the repository, and its
+test is run there.
 """
 
 from __future__ import annotations
@@ -16,9 +17,14 @@ import pytest
 
 from tests.evidence.bad_input import BAD_INPUT
 from tests.evidence.cheats import CHEATS, Check
+from tests.evidence.counting import COUNT_CHEATS
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLES = {**CHEATS, "Bad input, refused before anything is proven": BAD_INPUT}
+TABLES = {
+    **CHEATS,
+    "Adding more to a statistic than a person may": COUNT_CHEATS,
+    "Bad input, refused before anything is proven": BAD_INPUT,
+}
 CHECKS = [pytest.param(c, id=f"{title}: {c.cheat}") for title, checks in TABLES.items() for c in checks]
 ACCEPTED = re.compile(r"^E +(AssertionError: (assert|\w+ accepted:)|assert |Failed: DID NOT RAISE)", re.MULTILINE)
 
