@@ -86,8 +86,9 @@ class LedgerFile:
                 yield
             finally:
                 self._depth -= 1
-                if self._depth == 0 and self._gate is not None and not self._is_closed and self._gate.in_transaction:
-                    self._gate.execute("ROLLBACK")
+                if self._depth == 0 and self._gate is not None:
+                    with contextlib.suppress(sqlite3.Error):  # closed meanwhile: then nobody is in
+                        self._gate.execute("ROLLBACK")
 
     def header(self, new: bytes) -> bytes:
         """Returns the header; a file without any gets the one given."""
