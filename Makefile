@@ -28,7 +28,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_USER PIP_RE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-small demo-private test test-all lint format bench bench-peers bench-scaling native test-native lock clean
+.PHONY: help demo demo-small demo-private test test-all lint format bench bench-peers bench-statistics bench-scaling native test-native lock clean
 
 help:  ## this list
 	@echo "zkfed: collective learning that can be checked instead of trusted"
@@ -101,6 +101,9 @@ bench: $(NATIVE)  ## measure what the README states, into build/bench.json
 
 bench-peers: $(NATIVE)  ## beside gnark, snarkjs, arkworks, ...: 16 minutes and their builds; PEERS='--quick' for fewer
 	$(PY) -m benches.peers $(PEERS)
+
+bench-statistics: $(NATIVE)  ## beside OpenDP, diffprivlib and PipelineDP: error, time, and what each lets pass: 3 minutes
+	$(PY) -m benches.cohorts
 
 bench-scaling: $(NATIVE)  ## time, memory and keys from 2^12 to 2^20 constraints: 15 minutes; SCALING='--largest 16' 3
 	$(PY) -m benches.scaling $(SCALING)
