@@ -133,7 +133,7 @@ def twice(library: Any, folder: Path) -> Outcome:
     if len(answers) == 4:
         is_stored = all(found == answers[0] for found in answers)
         return Outcome("the stored answer, charged once" if is_stored else "answered anew, not charged", not is_stored)
-    return Outcome(f"{len(answers)} answers, then refused ({raised})")
+    return Outcome(f"{len(answers)} answered, then refused ({raised})")
 
 
 def overrun(library: Any, folder: Path) -> Outcome:
