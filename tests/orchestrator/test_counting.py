@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from scipy import stats
 import zkfed
 from zkfed.adapters.memory import MemoryTransport
 from zkfed.counts import CountBounds, Counts
-from zkfed.errors import DecodeError, PolicyError, ZkfedError
+from zkfed.errors import DecodeError, KeyRefused, PolicyError, ZkfedError
 from zkfed.layers.bridge import check_release
 from zkfed.layers.transcript import Transcript
 from zkfed.orchestrator.client import CountClient
@@ -57,6 +58,24 @@ def test_the_sum_is_the_sum_with_two_noises(bounds: CountBounds, tmp_path: Path)
     release.transcript.save(tmp_path)
     check_release(Transcript.load(tmp_path))
     assert set(release.seconds) >= {"commit", "seal", "check", "add", "open"}
+
+
+@pytest.mark.parametrize(("scheme", "curve"), [("bfv", "bls12-381"), ("ckks", "bn254"), ("bfv", "bn254")])
+def test_schemes_and_curves(scheme: str, curve: str) -> None:
+    bounds = CountBounds(3, 1, 0, 1)
+    policy = replace(policy_of(bounds, epsilon=50.0), scheme=scheme, curve=curve)
+    release = count_encrypted(policy, [np.array([1, 0, 0])] * PEOPLE, transport=MemoryTransport())
+    # Ten sigma of both noises.
+    assert np.abs(release.sums - [PEOPLE, 0, 0]).max() <= 15 * release.sigma
+    check_release(release.transcript)
+
+
+def test_a_production_policy_takes_keys_of_a_ceremony_alone() -> None:
+    bounds = CountBounds(3, 1, 0, 1)
+    policy = replace(policy_of(bounds), setup="production")
+    for options in (None, Options(keys=make_keys(policy_of(bounds)))):
+        with pytest.raises((PolicyError, KeyRefused), match="ceremony"):
+            count_encrypted(policy, vectors_of(bounds), transport=MemoryTransport(), options=options)
 
 
 def test_both_noises_are_in_the_sum() -> None:
@@ -153,15 +172,13 @@ def test_too_few_people_are_not_counted() -> None:
         count_policy(bounds, QUESTION, people=1 << 15, loss=(1.0, 1e-6), min_clients=4)
 
 
-def test_a_record_of_another_question_or_sum_does_not_check(tmp_path: Path) -> None:
-    import dataclasses
-
+def test_a_record_of_another_question_or_sum_does_not_check() -> None:
     bounds = CountBounds(3, 1, 0, 1)
     release = count(bounds, vectors_of(bounds))
     transcript = release.transcript
     agreement = transcript.agreement
-    other = dataclasses.replace(agreement.policy, statement=Counts(bounds, bytes(32)))
-    changed_agreement = dataclasses.replace(agreement, policy=other)
+    other = replace(agreement.policy, statement=Counts(bounds, bytes(32)))
+    changed_agreement = replace(agreement, policy=other)
     with pytest.raises(ZkfedError):
         check_release(Transcript(changed_agreement, transcript.base, transcript.rounds))
 

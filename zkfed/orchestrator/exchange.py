@@ -21,7 +21,7 @@ def send(transport: Transport, channel: str, message: bytes) -> bytes:
         TransportError: It did not arrive.
     """
     address = transport.publish(channel, message)
-    for arrived in transport.fetch(channel):
+    for arrived in reversed(transport.fetch(channel)):  # it is among the last to come
         if hashlib.sha256(arrived).hexdigest() == address:
             return arrived
     raise TransportError(f"a message published to {channel} did not arrive")

@@ -78,6 +78,7 @@ class Federation:
         self.transport = transport
         parties = Parties.of(policy, shards, public, transport=transport, options=options)
         self.agreement, self.clients, self.registrations = parties.agreement, parties.clients, parties.registrations
+        self._numbers = {c.device.public_key.hex(): index for index, c in enumerate(self.clients)}
         self._adder, self._holder, self.setup_seconds = parties.adder, parties.holder, parties.seconds
         self.base = parties.base
         self.transcript = Transcript(self.agreement, self.base)
@@ -102,10 +103,7 @@ class Federation:
 
     def index_of(self, client: str) -> int | None:
         """Returns the number of the device with a key (hex), None if there is none."""
-        for index, c in enumerate(self.clients):
-            if c.device.public_key.hex() == client:
-                return index
-        return None
+        return self._numbers.get(client)
 
     def run(self, rounds: int) -> Iterator[Event]:
         """Runs rounds and yields what happens; stop iterating to stop the federation.
@@ -321,7 +319,8 @@ class Federation:
         start = time.perf_counter()
         body, channel = announced.body, self._channel(state, "sealed", announced)
         announcement, key = state.messages[announced.digest]
-        clients = [self.clients[state.commits[m][0]] for m in members if m in state.commits.keys() - state.sat_out]
+        there = state.commits.keys() - state.sat_out
+        clients = [self.clients[state.commits[m][0]] for m in members if m in there]
 
         def seal(client: Client) -> bytes:
             return client.seal(announcement, key)
