@@ -1,7 +1,7 @@
 """Adders and key holder in one process, devices in another, and between them a folder of files.
 
 Nothing else is shared, so all that a party needs has to be in the bytes: both processes come to the same
-model and to the same record, which a third one, this, checks.
+model and to the same record, which a third one, this, checks. So do those of a statistic (S4).
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from tests.layers.counts import count_keys, count_policy
 from tests.layers.parties import ROWS, make_policy, proving_keys
 from zkfed.adapters.filesystem import FilesystemTransport
 from zkfed.layers.agreement import Agreement
@@ -27,20 +29,24 @@ from zkfed.updates.update import model_digest
 DEVICES, ROUNDS = 3, 2
 
 
-def set_up(setup: Path) -> Transcript:
+def set_up(setup: Path, kind: str) -> Transcript:
     """Writes what both processes know, and to each its own signing seeds."""
     seeds = [secrets.token_bytes(32) for _ in range(DEVICES + 2)]
     keys = [SigningKey(s).public for s in seeds]
-    policy, (improvement, noise) = make_policy(), proving_keys()
-    _, benchmark = synthetic_cohort(policy.model, DEVICES, ROWS)
+    if kind == "S4":
+        policy, (improvement, noise) = count_policy(), count_keys()
+        benchmark = Benchmark.none(policy.model)
+    else:
+        policy, (improvement, noise) = make_policy(), proving_keys()
+        benchmark = Benchmark.of(policy.model, *synthetic_cohort(policy.model, DEVICES, ROWS)[1])
     agreement = Agreement(
         policy.pinned(adder_key=keys[0], holder_key=keys[1]),
-        Benchmark.of(policy.model, *benchmark),
+        benchmark,
         tuple(sorted(keys[2:])),
         improvement.verifying,
         noise.verifying,
     )
-    transcript = Transcript(agreement, np.zeros((policy.model.inputs, policy.model.outputs), np.int64))
+    transcript = Transcript(agreement, np.zeros(policy.model.shape, np.int64))
     transcript.save(setup / "public")
     improvement.save(setup / "improvement")
     noise.save(setup / "noise")
@@ -49,8 +55,9 @@ def set_up(setup: Path) -> Transcript:
     return transcript
 
 
-def test_two_processes_over_a_drop_folder(tmp_path: Path) -> None:
-    transcript = set_up(tmp_path)
+@pytest.mark.parametrize("kind", ["S2", "S4"])
+def test_two_processes_over_a_drop_folder(kind: str, tmp_path: Path) -> None:
+    transcript = set_up(tmp_path, kind)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     processes = [
         subprocess.Popen(
@@ -75,6 +82,7 @@ def test_two_processes_over_a_drop_folder(tmp_path: Path) -> None:
     check_release(transcript)
     assert transcript.rounds[-1].digest.hex() == record
     assert model_digest(list(transcript.models())[-1]).hex() == model
-    assert model != model_digest(transcript.base).hex()
+    # A round moves the model, a statistic none.
+    assert (model != model_digest(transcript.base).hex()) == (kind == "S2")
     # The journal of the key holder names one decryption a round.
     assert len((tmp_path / "journal").read_text().split()) == ROUNDS

@@ -16,7 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zkfed.adapters.filesystem import FilesystemTransport
+from zkfed.counts import Counts
 from zkfed.groth16.keys import ProvingKey
 from zkfed.groth16.prove import Prover
 from zkfed.layers.agreement import Announced
@@ -25,9 +28,9 @@ from zkfed.layers.heart import Device
 from zkfed.layers.holder import KeyHolder
 from zkfed.layers.polis import Adder
 from zkfed.layers.transcript import Attempt, RoundRecord, Transcript
-from zkfed.orchestrator.client import Client
+from zkfed.orchestrator.client import Client, CountClient
 from zkfed.orchestrator.synthetic import synthetic_cohort
-from zkfed.statements.improvement import improvement_circuit
+from zkfed.statements.terms import circuit_of
 from zkfed.statements.update_bound import noise_circuit
 from zkfed.updates.messages import Aggregate
 from zkfed.updates.signing import Signed, SigningKey
@@ -49,11 +52,7 @@ class Half:
 
     def prover(self, name: str) -> Prover:
         policy = self.agreement.policy
-        circuit = (
-            improvement_circuit(policy.model, policy.statement.rows)
-            if name == "improvement"
-            else noise_circuit(policy.model.parameters)
-        )
+        circuit = circuit_of(policy.statement) if name == "improvement" else noise_circuit(policy.model.parameters)
         return Prover(ProvingKey.load(self.setup / name), circuit)
 
     def wait(self, channel: str, count: int = 1) -> tuple[bytes, ...]:
@@ -114,8 +113,13 @@ def next_base(half: Half, record: RoundRecord) -> Any:
 def devices(half: Half, rounds: int) -> None:
     """Runs all devices."""
     policy, prover = half.agreement.policy, half.prover("improvement")
-    shards, _ = synthetic_cohort(policy.model, len(half.keys), policy.statement.rows)
-    clients = [Client(Device(half.agreement, k, prover), s) for k, s in zip(half.keys, shards, strict=True)]
+    own = [Device(half.agreement, key, prover) for key in half.keys]
+    if isinstance(policy.statement, Counts):
+        answers = np.identity(policy.model.parameters, dtype=np.int64)
+        clients: list[Client] = [CountClient(d, answers[i % 2]) for i, d in enumerate(own)]
+    else:
+        shards, _ = synthetic_cohort(policy.statement.model, len(own), policy.statement.rows)
+        clients = [Client(d, s) for d, s in zip(own, shards, strict=True)]
     for number in range(1, rounds + 1):
         (announcement,) = half.wait(f"round-{number}/announcement")
         (key,) = half.wait(f"round-{number}/key")
