@@ -264,4 +264,4 @@ def test_the_contracts_name_every_module_below_the_orchestrator() -> None:
     closed = {name.removeprefix("zkfed.") for name in by_id["closed-world"]["source_modules"]}
     assert closed == below & present
     apart = {name.removeprefix("zkfed.") for name in by_id["no-algebra"]["source_modules"]}
-    assert apart == {"dp", "he", "updates", "governance", "skills", "timing"} & present
+    assert apart == {"device", "dp", "he", "updates", "governance", "skills", "timing"} & present
