@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from zkfed.layers.transcript import Transcript
 
 
+SHOWN_COUNTS = 16
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m zkfed", description="Check federated learning from public data.")
@@ -49,7 +52,8 @@ def _check(folder: Path) -> int:
     last = transcript.rounds[-1].digest.hex() if transcript.rounds else "none: the record is empty"
     print(f"last round  {last}")
     _print_own_rows(transcript)
-    for certificate in found:
+    _print_counts(transcript)
+    for certificate in found if policy.statement.kind != "S4" else ():
         print(certificate)
     print("Compare these with the ones you know: a record says nothing about who made it,")
     print("nor that no round was cut off at its end.")
@@ -70,6 +74,24 @@ def _print_own_rows(transcript: Transcript) -> None:
         fault = fault_of_beacon(policy, Announced.decode(record.attempts[0].announced), record.reveals)
         if fault:
             print(f"round {number}: nothing was summed: {fault}")
+
+
+def _print_counts(transcript: Transcript) -> None:
+    """Prints what was asked and what was released of a statistic (S4)."""
+    from zkfed.counts import Counts
+    from zkfed.layers.transcript import released_sums
+
+    policy, scale = transcript.agreement.policy, transcript.agreement.noise_scale
+    if not isinstance(policy.statement, Counts):
+        return
+    print(f"question    {policy.statement.question.hex()}")
+    print(f"bounds      {policy.statement.bounds}")
+    print(f"noise       of two parties, sigma {scale.sigma:.6g} each; one of them is charged:")
+    print(f"            epsilon {scale.epsilon:.4g} at delta {scale.delta:.1g}")
+    for number, record in enumerate(transcript.rounds, 1):
+        for sums, people in released_sums(record):
+            more = " ..." if len(sums) > SHOWN_COUNTS else ""
+            print(f"round {number}: of {people} people: {' '.join(map(str, sums[:SHOWN_COUNTS]))}{more}")
 
 
 def _backends() -> int:

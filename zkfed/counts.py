@@ -57,6 +57,10 @@ class CountBounds:
                 f"add up to at most {k * self.each_max}"
             )
 
+    def __str__(self) -> str:
+        total = f"{self.total_min} to {self.total_max}" if self.total_min < self.total_max else str(self.total_max)
+        return f"{self.coordinates} counts of 0 to {self.each_max} each, {total} together"
+
     @property
     def is_one_hot(self) -> bool:
         return self.each_max == 1 and self.total_max == 1
@@ -129,6 +133,14 @@ class Counts:
     def clip_norm(self) -> float:
         """The largest L2 norm, for `RoundPolicy.clip_norm`."""
         return math.sqrt(self.bounds.squared_l2)
+
+    def check_policy(self, clip_norm: float, server_rate: float, schedule: tuple[object, ...]) -> None:
+        """Raises PolicyError if a policy says of a statistic what only a round of models has."""
+        if (clip_norm, server_rate, schedule) != (self.clip_norm, 1.0, ()):
+            raise PolicyError(
+                f"a policy of counts has the clip norm of its bounds ({self.clip_norm:.6g}), the server rate 1 and no "
+                f"schedule: nothing is clipped, and no model moves"
+            )
 
     def encode(self) -> bytes:
         b = self.bounds

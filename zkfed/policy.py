@@ -311,6 +311,8 @@ class RoundPolicy:
         if len(self.schedule) > SCHEDULE_MAX:
             raise PolicyError(f"RoundPolicy.schedule has {len(self.schedule)} shares, at most {SCHEDULE_MAX}")
         object.__setattr__(self, "schedule", tuple(Fraction(parse_share(x), SHARE_SCALE) for x in self.schedule))
+        if isinstance(self.statement, Counts):
+            self.statement.check_policy(self.clip_norm, self.server_rate, self.schedule)
         if (self.max_clients << (UPDATE_BITS - 1)) + (2 << NOISE_BITS) >= 1 << 31:
             raise PolicyError(f"{self.max_clients} clients and two noises overflow a lane of 32 bits")
 

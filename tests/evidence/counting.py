@@ -57,8 +57,8 @@ COUNT_CHEATS = (
     ),
     Check(
         "takes a noise that is scaled to less than a person adds", "its scale is that of the proven bounds",
-        "layers/agreement.py", "return policy.statement.bounds.squared_l2", "return math.ceil(policy.clip_norm**2)",
-        f"{_COUNTS}::test_the_noise_is_scaled_to_the_bounds_whatever_the_policy_calls_its_clip",
+        "layers/agreement.py", "return policy.statement.bounds.squared_l2", "return 1",
+        f"{_COUNTS}::test_the_noise_is_scaled_to_the_bounds",
     ),
     Check(
         "hides a false proof among true ones", "who is named by the batch is refused",

@@ -97,21 +97,27 @@ def test_a_saved_record_is_checked_by_anybody(tmp_path: Path, capsys: pytest.Cap
     check_release(read)
     assert read.agreement.policy == cohort.agreement.policy
     assert main(["check", str(tmp_path / "record")]) == 0
-    assert capsys.readouterr().out.startswith("holds: 2 rounds, checked in ")
+    out = capsys.readouterr().out
+    assert out.startswith("holds: 2 rounds, checked in ")
+    assert f"question    {QUESTION.hex()}\nbounds      5 counts of 0 to 1 each, 0 to 1 together\n" in out
+    for number, record in enumerate(read.rounds, 1):
+        ((sums, _),) = released_sums(record)
+        assert f"round {number}: of 3 people: {' '.join(map(str, sums))}\n" in out
+    assert "certificate" not in out
 
 
 @pytest.mark.parametrize("bounds", [ONE_OF_FIVE, TWO_OF_FIVE, UP_TO_NINE, CountBounds(5, 7, 0, 16)])
-def test_the_noise_is_scaled_to_the_bounds_whatever_the_policy_calls_its_clip(bounds: CountBounds) -> None:
-    needed = bounds.squared_l2
-    for clip in (1e-3, 1.0, 100.0):
-        policy = replace(count_policy(bounds), clip_norm=clip)
-        keys = [k.verifying for k in count_keys(bounds)]
-        agreement = Agreement(
-            policy.pinned(adder_key=b"a" * 32, holder_key=b"k" * 32), Benchmark.none(policy.model), (), *keys
-        )
-        assert agreement.squared_norm_max == needed
-        assert (agreement.noise_scale.sensitivity - 1) ** 2 < needed <= agreement.noise_scale.sensitivity**2
-        assert agreement.noise_scale.epsilon <= policy.epsilon
+def test_the_noise_is_scaled_to_the_bounds(bounds: CountBounds) -> None:
+    agreement, needed = agreed(bounds, count_keys(bounds)), bounds.squared_l2
+    assert agreement.squared_norm_max == needed
+    assert (agreement.noise_scale.sensitivity - 1) ** 2 < needed <= agreement.noise_scale.sensitivity**2
+    assert agreement.noise_scale.epsilon <= agreement.policy.epsilon
+
+
+@pytest.mark.parametrize("wrong", [{"clip_norm": 0.5}, {"clip_norm": 2.0}, {"server_rate": 2.0}, {"schedule": ("1%",)}])
+def test_a_policy_of_counts_says_nothing_about_models(wrong: dict[str, Any]) -> None:
+    with pytest.raises(PolicyError, match="a policy of counts"):
+        replace(count_policy(), **wrong)
 
 
 # -- vectors outside the bounds --------------------------------------------------------------------
