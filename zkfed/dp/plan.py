@@ -16,6 +16,7 @@ from zkfed.dp.loss import PrivacyLoss
 from zkfed.dp.mechanism import CountNoise, Threshold
 from zkfed.dp.query import CohortQuery
 from zkfed.dp.randomise import Randomiser
+from zkfed.dp.rendering import plan_html
 from zkfed.dp.who import Who
 from zkfed.errors import PolicyError, shown
 
@@ -92,6 +93,15 @@ class Plan:
                 f"{row.mode:<10} {row.epsilon:>7.3g}  {width:>12}  {tau:>10}  {needed:>14}  {row.releases:>14}"
             )
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return plan_html(self)
+
+    def plot(self, axis: Any = None) -> Any:
+        """Draws the error over the size of the cohort; see `zkfed.dp.plots.plot_plan` (extra `plot`)."""
+        from zkfed.dp.plots import plot_plan
+
+        return plot_plan(self, axis)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything as JSON-able values."""

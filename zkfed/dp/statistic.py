@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from zkfed.dp.loss import PrivacyLoss
 from zkfed.dp.query import CohortQuery
+from zkfed.dp.rendering import statistic_html
 
 __all__ = ["RELEASED", "TOO_NOISY", "CohortStatistic", "Cost", "Estimate", "estimate"]
 
@@ -142,6 +143,15 @@ class CohortStatistic:
     def guarantee(self) -> str:
         """The guarantee as one line that leaves nothing out."""
         return guarantee_line(self)
+
+    def _repr_html_(self) -> str:
+        return statistic_html(self)
+
+    def plot(self, axis: Any = None, **more: Any) -> Any:
+        """Draws the estimates with their intervals; see `zkfed.dp.plots.plot_statistic` (extra `plot`)."""
+        from zkfed.dp.plots import plot_statistic
+
+        return plot_statistic(self, axis, **more)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything as JSON-able values."""
