@@ -13,12 +13,16 @@ import pytest
 from scipy import stats
 
 import zkfed
+from zkfed.__main__ import main
 from zkfed.adapters.memory import MemoryTransport
 from zkfed.counts import CountBounds, Counts
 from zkfed.errors import DecodeError, KeyRefused, PolicyError, ZkfedError
+from zkfed.he.encrypt import encrypt
 from zkfed.layers.bridge import check_release
-from zkfed.layers.transcript import Transcript
+from zkfed.layers.heart import Device
+from zkfed.layers.transcript import Transcript, released_sums
 from zkfed.orchestrator.client import CountClient
+from zkfed.orchestrator.cohort import CohortOptions
 from zkfed.orchestrator.counting import CountRelease, count_encrypted, count_policy
 from zkfed.orchestrator.options import Options, make_keys
 from zkfed.policy import RoundPolicy
@@ -217,3 +221,87 @@ def test_vectors_of_another_length_are_refused() -> None:
     release = count(bounds, [np.zeros(4, np.int64), *vectors_of(bounds, 8)])
     assert release.people == 8
     assert release.refused[0].code == DecodeError.code
+
+
+def few(people: int = 6) -> tuple[Any, Any]:
+    query = zkfed.What("intent", ["a", "b"], k=4)
+    return query, query.reports((f"p{i}", "a") for i in range(people))
+
+
+def test_the_record_of_a_question_is_kept_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    query, rows = few()
+    options = CohortOptions(records=tmp_path / "records")
+    cohort = zkfed.Cohort(tmp_path / "ledger.db", epsilon_per_person=30, delta=1e-6, options=options)
+    cohort.ask(query, rows, epsilon=1)
+    assert not (tmp_path / "records").exists()  # of the central mode there is none
+    found = cohort.ask(query, rows, epsilon=5, mode="encrypted")
+    folder = tmp_path / "records" / str(found.entry)
+    assert main(["check", str(folder)]) == 0
+    assert f"question    {query.digest.hex()}\n" in capsys.readouterr().out
+    read = Transcript.load(folder)
+    ((sums, people),) = released_sums(read.rounds[0])
+    assert people == 6
+    assert [e.value for e in found.estimates] == sums.tolist()
+    # A repeat is the stored answer: no second record.
+    cohort.ask(query, rows, epsilon=5, mode="encrypted")
+    assert [f.name for f in (tmp_path / "records").iterdir()] == [str(found.entry)]
+
+
+def test_development_keys_for_a_ceremonys_are_refused_before_anything_is_spent() -> None:
+    query, rows = few()
+    made = list[CountBounds]()
+
+    def development(bounds: CountBounds) -> Any:
+        made.append(bounds)
+        return make_keys(policy_of(bounds))
+
+    cohort = zkfed.Cohort(None, epsilon_per_person=30, delta=1e-6, options=CohortOptions(keys=development))
+    with pytest.raises(KeyRefused, match="ceremony"):
+        cohort.ask(query, rows, epsilon=5, mode="encrypted")
+    assert made == [CountBounds(2, 1, 0, 1)]
+    assert not list(cohort.ledger.entries())
+    assert cohort.ask(query, rows, epsilon=5).outcome == "released"
+
+
+@pytest.mark.parametrize("wrong", ["of another circuit", "one key", "three keys"])
+def test_keys_that_do_not_fit_are_refused_before_anything_is_spent(wrong: str) -> None:
+    query, rows = few()
+    keys = make_keys(policy_of(CountBounds(3, 1, 0, 1)))
+    given = {"of another circuit": keys, "one key": keys[:1], "three keys": (*keys, keys[0])}[wrong]
+    cohort = zkfed.Cohort(None, epsilon_per_person=30, delta=1e-6, options=CohortOptions(keys=lambda _: given))
+    with pytest.raises((KeyRefused, PolicyError)):
+        cohort.ask(query, rows, epsilon=5, mode="encrypted")
+    assert not list(cohort.ledger.entries())
+
+
+def test_keys_of_a_ceremony_make_a_production_record(tmp_path: Path) -> None:
+    """Keys that say they come from a ceremony: their origin is data, which nothing here can prove."""
+    query, rows = few()
+    made = make_keys(policy_of(CountBounds(2, 1, 0, 1)))
+    keys = tuple(replace(k, verifying=replace(k.verifying, origin="phase2:test")) for k in made)
+    options = CohortOptions(keys=lambda _: keys, records=tmp_path)
+    cohort = zkfed.Cohort(None, epsilon_per_person=30, delta=1e-6, options=options)
+    found = cohort.ask(query, rows, epsilon=5, mode="encrypted")
+    agreement = Transcript.load(tmp_path / str(found.entry)).agreement
+    assert agreement.policy.setup == "production"
+    check_release(Transcript.load(tmp_path / str(found.entry)))
+
+
+def test_a_sum_that_does_not_open_is_spent_and_not_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, rows = few()
+    cohort = zkfed.Cohort(None, epsilon_per_person=30, delta=1e-6)
+    real = Device._encrypt
+    monkeypatch.setattr(Device, "_encrypt", stuffed)
+    with pytest.raises(PolicyError, match="abandoned"):
+        cohort.ask(query, rows, epsilon=5, mode="encrypted")
+    monkeypatch.setattr(Device, "_encrypt", real)
+    assert len(list(cohort.ledger.entries())) == 1
+    # What was spent stays spent; asked anew it costs once more, and is answered.
+    found = cohort.ask(query, rows, epsilon=5, mode="encrypted", again=1)
+    assert found.outcome == "released"
+    assert found.cost.spent > found.cost.epsilon
+
+
+def stuffed(device: Device, key: Any, current: Any) -> bytes:
+    """Encrypts one more than was proven."""
+    return encrypt(key, device.agreement.plaintext.pack(current.update.integers + 1, current.blinder)).to_bytes()

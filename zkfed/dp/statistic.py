@@ -231,7 +231,7 @@ _AGAINST = {
     "encrypted": (
         "the adders and the key holder each drew noise, one of the two is charged; holds against everybody but the key "
         "holder together with the adders or with anyone who sees a client's ciphertext; conditional on the accepted "
-        "set; computational"
+        "set; computational; here all parties ran in one process, whose memory holds every report"
     ),
     "local": "each device randomised its own answer; holds against everybody, the host included",
 }

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from zkfed.counts import CountBounds
 from zkfed.dp.answer import Answer
 from zkfed.dp.ledger import Checkpoint, Ledger, People, Request, Slot
 from zkfed.dp.loss import PrivacyLoss, exact
@@ -26,6 +27,7 @@ from zkfed.dp.randomise import RandomisedReports
 from zkfed.dp.statistic import RELEASED, TOO_NOISY, CohortStatistic, Cost, Estimate
 from zkfed.encoding import digest
 from zkfed.errors import DecodeError, PolicyError, shown
+from zkfed.groth16.keys import ProvingKey
 from zkfed.orchestrator.events import Event
 from zkfed.orchestrator.ways import Central, Encrypted, Local, Way, WayTerms
 from zkfed.ports import Transport
@@ -50,6 +52,10 @@ class CohortOptions:
         clock: Returns seconds since the epoch.
         watch: Gets what happens while an encrypted question runs.
         transport: Makes what moves the messages of an encrypted question; `zkfed.Cohort` uses memory.
+        keys: Returns keys of S4 and N from a ceremony for the bounds of an encrypted question; None makes
+            development keys, under which whoever made them can prove false reports.
+        records: Folder of one ledger. The record of each encrypted question is kept in a folder there
+            that is named by its ledger entry: `python -m zkfed check FOLDER/ENTRY`.
     """
 
     noise: str = "gaussian"
@@ -57,6 +63,8 @@ class CohortOptions:
     clock: Callable[[], float] = time.time
     watch: Callable[[Event], None] | None = None
     transport: Callable[[], Transport] | None = None
+    keys: Callable[[CountBounds], tuple[ProvingKey, ...]] | None = None
+    records: Path | None = None
 
 
 class Cohort:
@@ -96,7 +104,8 @@ class Cohort:
             raise ValueError(f"delta is {shown(self.delta)}, expected a number in (0, {DELTA_MAX}]")
         if options.noise not in NOISES:
             raise PolicyError(f"noise is {shown(options.noise)}, expected one of {NOISES}")
-        self._terms, self._clock = WayTerms(self.delta, options.noise, options.watch, options.transport), options.clock
+        self._terms = WayTerms(self.delta, options.noise, options.watch, options.transport, options.keys)
+        self._clock, self._records = options.clock, options.records
         if isinstance(ledger, Ledger):
             if (ledger.epsilon_max, ledger.delta) != (self._budget, self.delta):
                 raise PolicyError(f"the ledger was made for another budget than ({self._budget}, {self.delta:.1g})")
@@ -148,7 +157,10 @@ class Cohort:
 
         Raises:
             BudgetExceeded: It would cost somebody more than the budget; nothing was spent or computed.
-            PolicyError: Fewer than k people, or no such mode; nothing was spent.
+            PolicyError: Fewer than k people, or no such mode; nothing was spent. Or an encrypted sum did
+                not open: spent, and nothing was released.
+            KeyRefused: The keys of an encrypted question are not for it, or not from a ceremony; nothing
+                was spent.
             DecodeError: Reports for another question, or malformed ones; nothing was spent.
             TypeError, ValueError: epsilon is no number or out of range; nothing was spent.
             LedgerCorrupt, StoreFault: The charge cannot be recorded; nothing was computed.
@@ -184,6 +196,8 @@ class Cohort:
 
     def _computed(self, way: Way, slot: Slot) -> Answer:
         answer = way.compute()
+        if self._records is not None and way.record is not None:
+            way.record.save(self._records / str(slot.entry))
         slot.store(answer.encode())
         return answer
 

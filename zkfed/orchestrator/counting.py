@@ -20,15 +20,18 @@ import numpy.typing as npt
 
 from zkfed.counts import CountBounds, Counts
 from zkfed.errors import PolicyError
+from zkfed.groth16.keys import ProvingKey
+from zkfed.layers.agreement import Agreement
 from zkfed.layers.transcript import Transcript, released_sums
 from zkfed.orchestrator.events import Event, Refused, Released
 from zkfed.orchestrator.federation import Federation
 from zkfed.orchestrator.options import Options
 from zkfed.policy import CLIENTS_MAX, RoundPolicy
 from zkfed.ports import Transport
+from zkfed.statements.improvement import Benchmark
 from zkfed.updates.update import Verdict
 
-__all__ = ["CountRelease", "count_encrypted", "count_policy"]
+__all__ = ["CountRelease", "check_keys", "count_encrypted", "count_policy"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,19 @@ def count_policy(
         statement=statement, clip_norm=statement.clip_norm, epsilon=loss[0], delta=loss[1], min_clients=min_clients,
         max_clients=people, attempts=1, epsilon_max=1000.0,
     )  # fmt: skip
+
+
+def check_keys(policy: RoundPolicy, keys: Sequence[ProvingKey]) -> None:
+    """Refuses keys of S4 and N that the parties of a policy would refuse, before anything is charged.
+
+    Raises:
+        KeyRefused: A key is for another circuit, or a development key and the policy is for production.
+        PolicyError: There are not two keys.
+    """
+    if len(keys) != 2:
+        raise PolicyError(f"{len(keys)} keys, expected two: of S4 and of N")
+    pinned = policy.pinned(adder_key=bytes(32), holder_key=bytes(31) + b"\1")
+    Agreement(pinned, Benchmark.none(policy.model), (), keys[0].verifying, keys[1].verifying)
 
 
 def count_encrypted(

@@ -23,7 +23,8 @@ from zkfed.dp.who import Who
 from zkfed.errors import DecodeError, PolicyError, shown
 from zkfed.groth16.keys import ProvingKey
 from zkfed.layers.bridge import check_release
-from zkfed.orchestrator.counting import count_encrypted, count_policy
+from zkfed.layers.transcript import Transcript
+from zkfed.orchestrator.counting import check_keys, count_encrypted, count_policy
 from zkfed.orchestrator.events import Event
 from zkfed.orchestrator.options import Options, make_keys
 from zkfed.policy import CLIENTS_MAX
@@ -44,12 +45,14 @@ class WayTerms:
         noise: "gaussian" or "laplace", in central mode.
         watch: Gets what happens while an encrypted question runs.
         transport: Makes what moves the messages of an encrypted question.
+        keys: Of S4 and N from a ceremony, for bounds; None makes development keys.
     """
 
     delta: float
     noise: str
     watch: Callable[[Event], None] | None = None
     transport: Callable[[], Transport] | None = None
+    keys: Callable[[CountBounds], tuple[ProvingKey, ...]] | None = None
 
 
 class Way:
@@ -58,6 +61,8 @@ class Way:
     mode = ""
     freshness = b""
     """What makes a repeat a repeat, beside question, people and loss; public."""
+    record: Transcript | None = None
+    """What anybody can check of it, once it is computed."""
 
     def __init__(self, terms: WayTerms, query: CohortQuery, reports: Reports, epsilon: Any) -> None:
         self.terms, self.query, self.reports = terms, query, reports
@@ -168,25 +173,28 @@ class Encrypted(Way):
         # As a round charges it: at the norm rounded up to a whole number.
         drawn = calibrate(float(epsilon), terms.delta, math.isqrt(query.contributions - 1) + 1)
         self.noise = CountNoise("gaussian", drawn.sigma, PrivacyLoss.gaussian(drawn.rho), draws=2)
+        self.bounds = CountBounds(query.count, 1, 0, query.contributions)
+        loss = (float(epsilon), terms.delta)
+        self.policy = count_policy(self.bounds, query.digest, people=len(self.persons), loss=loss, min_clients=query.k)
+        self.keys: tuple[ProvingKey, ...] = ()
+        if terms.keys is not None:
+            self.policy, self.keys = replace(self.policy, setup="production"), terms.keys(self.bounds)
+            check_keys(self.policy, self.keys)
 
     @property
     def described(self) -> str:
         return f"twice {super().described}"
 
     def compute(self) -> Answer:
-        bounds = CountBounds(self.query.count, 1, 0, self.query.contributions)
-        loss = (float(self.epsilon), self.terms.delta)
-        people = len(self.persons)
-        policy = count_policy(bounds, self.query.digest, people=people, loss=loss, min_clients=self.query.k)
-        _, vectors = self.query.vectors(self.reports)
         if self.terms.transport is None:
             raise PolicyError("the encrypted mode needs a transport")
+        _, vectors = self.query.vectors(self.reports)
         release = count_encrypted(
-            policy, list(vectors), transport=self.terms.transport(), options=Options(keys=_keys(bounds)),
-            watch=self.terms.watch,
+            self.policy, list(vectors), transport=self.terms.transport(),
+            options=Options(keys=self.keys or _keys(self.bounds)), watch=self.terms.watch,
         )  # fmt: skip
         check_release(release.transcript)
-        self.release = release
+        self.record = release.transcript
         return Answer((), release.sums, release.people, release.sigma)
 
 
