@@ -28,12 +28,12 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_USER PIP_RE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-small demo-private test test-all lint format bench bench-peers bench-statistics bench-scaling native test-native lock clean
+.PHONY: help demo demo-small demo-private demo-statistics test test-all lint format bench bench-peers bench-statistics bench-scaling native test-native lock clean
 
 help:  ## this list
 	@echo "zkfed: collective learning that can be checked instead of trusted"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "The first run creates ./$(VENV) and installs into it; later runs use it as it is."
 	@echo "ZKFED_PYTHON=<path> chooses the Python, ZKFED_BACKEND=native|arkworks|reference the algebra;"
@@ -76,6 +76,9 @@ demo-small: $(STAMP)  ## the same on the pure-Python reference backend (about 3 
 
 demo-private: $(NATIVE)  ## clients prove something about private rows of their own, with cheats (under a minute)
 	$(PY) -m examples.demo_private --out $(BUILD)/private
+
+demo-statistics: $(NATIVE)  ## WHO, WHAT, HOW, WHEN about two cohorts in three modes, with a ledger (about a minute)
+	$(PY) -m examples.demo_statistics --out $(BUILD)/statistics
 
 test: lint test-native  ## lint, and every test but the slow ones, and the README's code
 	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow" --durations 10

@@ -27,6 +27,8 @@ from zkfed.errors import DecodeError, LimitExceeded, PolicyError, shown
 
 __all__ = ["Who"]
 
+SALTS_MAX = 1 << 10
+
 
 @dataclass(frozen=True)
 class Who(CohortQuery):
@@ -50,8 +52,14 @@ class Who(CohortQuery):
         if type(self.buckets) is not int or not 2 <= self.buckets <= 1 << 12:
             raise PolicyError(f"{self}: buckets is {shown(self.buckets)}, expected an int in [2, 4096]")
         object.__setattr__(self, "known", tuple(check_label(f"{self}: a known label", x) for x in self.known))
-        if len({self.bucket(label) for label in self.known}) != len(self.known):
-            raise PolicyError(f"{self}: two known labels share one of {self.buckets} buckets: choose more buckets")
+        object.__setattr__(self, "_salt", self._first_salt())
+
+    def _first_salt(self) -> int:
+        """Returns the smallest number with which no two known labels share a bucket; public."""
+        for salt in range(SALTS_MAX):
+            if len({_hashed(self.name, label, salt) % self.buckets for label in self.known}) == len(self.known):
+                return salt
+        raise PolicyError(f"{self}: {len(self.known)} known labels do not fit {self.buckets} buckets: choose more")
 
     def _checked_categories(self) -> tuple[str, ...]:
         if self.categories:
@@ -59,7 +67,7 @@ class Who(CohortQuery):
         return ()
 
     def _rest(self) -> bytes:
-        return Writer("zkfed/v1/who").u64(self.buckets).finish()
+        return Writer("zkfed/v1/who").u64(self.buckets).u64(self.__dict__["_salt"]).finish()
 
     @property
     def count(self) -> int:
@@ -68,9 +76,7 @@ class Who(CohortQuery):
 
     def bucket(self, label: str) -> int:
         """Returns the bucket of a label: a public hash, so it hides nothing."""
-        return (
-            int.from_bytes(digest("zkfed/v1/who-bucket", self.name.encode(), label.encode())[:8], "big") % self.buckets
-        )
+        return _hashed(self.name, label, self.__dict__["_salt"]) % self.buckets
 
     @cached_property
     def bucket_labels(self) -> tuple[str, ...]:
@@ -129,3 +135,8 @@ class Who(CohortQuery):
         if len(persons) != len(answers):
             raise DecodeError(f"{self}: {len(persons)} persons and {len(answers)} answers")
         return self.reports(zip(persons, answers, strict=True))
+
+
+def _hashed(name: str, label: str, salt: int) -> int:
+    hashed = digest("zkfed/v1/who-bucket", name.encode(), salt.to_bytes(8, "big"), label.encode())
+    return int.from_bytes(hashed[:8], "big")
