@@ -58,6 +58,12 @@ def count_keys(bounds: CountBounds = ONE_OF_FIVE) -> tuple[ProvingKey, ProvingKe
     return statement.key, noise.key
 
 
+def agreed(bounds: CountBounds, keys: Sequence[ProvingKey], **changes: Any) -> Agreement:
+    """Returns an agreement about counts that nobody has joined."""
+    policy = count_policy(bounds, **changes).pinned(adder_key=b"a" * 32, holder_key=b"k" * 32)
+    return Agreement(policy, Benchmark.none(policy.model), (), *(k.verifying for k in keys))
+
+
 class Unchecked(Device):
     """Answers with any vector: it skips every check of its own and proves as well as that can be proven."""
 

@@ -23,6 +23,7 @@ from tests.layers.counts import (
     UP_TO_NINE,
     CountCohort,
     Unchecked,
+    agreed,
     count_keys,
     count_policy,
 )
@@ -44,7 +45,6 @@ from zkfed.errors import (
 from zkfed.groth16.setup import development_keys
 from zkfed.he.encrypt import encrypt
 from zkfed.he.keys import PublicKey
-from zkfed.layers.agreement import Agreement
 from zkfed.layers.bridge import check_release
 from zkfed.layers.heart import Device
 from zkfed.layers.transcript import Transcript, released_sums
@@ -342,11 +342,6 @@ def test_fewer_than_the_smallest_cohort_are_neither_added_nor_opened() -> None:
 
 
 # -- keys and records ------------------------------------------------------------------------------
-
-
-def agreed(bounds: CountBounds, keys: Any, **changes: Any) -> Agreement:
-    policy = count_policy(bounds, **changes).pinned(adder_key=b"a" * 32, holder_key=b"k" * 32)
-    return Agreement(policy, Benchmark.none(policy.model), (), *(k.verifying for k in keys))
 
 
 def test_keys_of_another_circuit_or_for_development_are_refused() -> None:

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from zkfed.counts import CountBounds, Counts
 from zkfed.encoding import Writer, digest
 from zkfed.errors import DecodeError, LimitExceeded, PolicyError, shown
 from zkfed.policy import SHARE_SCALE, parse_share
@@ -253,6 +254,11 @@ class CohortQuery(abc.ABC):
         if reports.question != self.digest:
             raise DecodeError(f"the reports are for another question than {self}")
         return reports
+
+    @property
+    def counts(self) -> Counts:
+        """What a device proves of its vector in the encrypted mode: statement S4 about this question."""
+        return Counts(CountBounds(self.count, 1, 0, self.contributions), self.digest)
 
     def vectors(self, reports: Reports) -> tuple[list[str], npt.NDArray[np.int64]]:
         """Returns the distinct people and their vectors, shape (people, K); secret."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from zkfed.errors import UnsatisfiedConstraint
+from zkfed.device.respondent import Respondent
+from zkfed.dp.query import CohortQuery, Report
+from zkfed.errors import BudgetExceeded, NotAuthorised, PolicyError, UnsatisfiedConstraint
 from zkfed.layers.heart import Device
 from zkfed.policy import Model
 from zkfed.statements.improvement import Benchmark
 from zkfed.updates.update import ModelUpdate, model_digest
 
-__all__ = ["Client", "CountClient", "Shard", "Train", "proximal_least_squares"]
+__all__ = ["Client", "CountClient", "RespondingClient", "Shard", "Train", "proximal_least_squares"]
 
 Train = Callable[[Model, npt.NDArray[np.float64], "Shard", int], npt.NDArray[np.float64]]
 """(model, base weights, shard, round) -> trained weights."""
@@ -115,3 +118,44 @@ class CountClient(Client):
             return self.device.commit(announcement, update, base=base, previous=previous)
         except UnsatisfiedConstraint:
             return b""
+
+
+class RespondingClient(CountClient):
+    """One person's device in a statistic (S4): it answers if the person allows it and its own ledger pays.
+
+    Args:
+        device: The device.
+        respondent: Consent, store and ledger of the person.
+        query: What the device takes the policy's question for.
+        clock: Returns seconds since the epoch.
+
+    Raises:
+        PolicyError: The policy is about another question, allows fewer than k people or more than one attempt,
+            or its delta is larger than the one that this device's ledger counts with: its noise would be too small.
+    """
+
+    def __init__(
+        self, device: Device, respondent: Respondent, query: CohortQuery, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        policy = device.agreement.policy
+        if policy.statement != query.counts or policy.min_clients < query.k:
+            raise PolicyError(f"the policy asks something else than {query}, or fewer than {query.k} people")
+        if policy.attempts != 1 or policy.delta > respondent.ledger.delta:
+            raise PolicyError("the policy would cost this device more than its ledger is charged")
+        self.device, self.respondent, self.query, self.clock = device, respondent, query, clock
+        self._answered = b""
+
+    def join(self, announcement: bytes, *, base: npt.NDArray[np.int64], previous: bytes, round_number: int) -> bytes:
+        """Commits to the person's vector, charged and on record before; b"" without consent or budget."""
+        agreement = self.device.agreement
+        announced = agreement.open_announcement(announcement, base=base, previous=previous)
+        if announced.digest != self._answered:  # a lost message is sent again as it was, and costs nothing
+            try:
+                report = self.respondent.answer(
+                    self.query, mode="encrypted", epsilon=agreement.policy.epsilon, now_s=self.clock()
+                )
+            except (BudgetExceeded, NotAuthorised):
+                return b""
+            _, (self._vector,) = self.query.vectors(self.query.reports([cast(Report, report)]))
+            self._answered = announced.digest
+        return super().join(announcement, base=base, previous=previous, round_number=round_number)

@@ -207,12 +207,16 @@ class Federation:
             if fault is not None:
                 yield self._refuse(state, client, *fault)
             elif not message:
-                yield self._refuse(
-                    state, client, "unsatisfied-constraint", "sat out: the update does not reach the share"
-                )
+                yield self._refuse(state, client, "unsatisfied-constraint", self._sat_out)
             yield Progress(state.number, "commit", done, total)
         yield from self._receive_commits(state)
         self._timed(state, "commit", start)
+
+    @property
+    def _sat_out(self) -> str:
+        if self.agreement.policy.statement.kind == "S4":
+            return "sat out"  # whether by its bounds, its person or its budget is nobody's business
+        return "sat out: the update does not reach the share"
 
     def _receive_commits(self, state: RoundNotes) -> Iterator[Event]:
         """Hands the adders every commit that has come since the last time."""

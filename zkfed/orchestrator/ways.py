@@ -173,7 +173,7 @@ class Encrypted(Way):
         # As a round charges it: at the norm rounded up to a whole number.
         drawn = calibrate(float(epsilon), terms.delta, math.isqrt(query.contributions - 1) + 1)
         self.noise = CountNoise("gaussian", drawn.sigma, PrivacyLoss.gaussian(drawn.rho), draws=2)
-        self.bounds = CountBounds(query.count, 1, 0, query.contributions)
+        self.bounds = query.counts.bounds
         loss = (float(epsilon), terms.delta)
         self.policy = count_policy(self.bounds, query.digest, people=len(self.persons), loss=loss, min_clients=query.k)
         self.keys: tuple[ProvingKey, ...] = ()
