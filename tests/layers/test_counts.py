@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ import pytest
 from tests.layers.adder_messages import rewritten, turned_down
 from tests.layers.counts import (
     ONE_OF_FIVE,
-    QUESTION,
     TWO_OF_FIVE,
     UP_TO_NINE,
     CountCohort,
@@ -27,29 +25,21 @@ from tests.layers.counts import (
     count_keys,
     count_policy,
 )
-from tests.layers.forge import Forge
 from tests.layers.parties import NOW_S, Opened, fingerprint, signed
-from zkfed.__main__ import main
-from zkfed.counts import CountBounds, Counts
+from zkfed.counts import CountBounds
 from zkfed.encoding import digest
 from zkfed.errors import (
-    CommitmentMismatch,
     DecodeError,
-    KeyRefused,
     PolicyError,
     ProofInvalid,
     Replay,
     UnsatisfiedConstraint,
-    ZkfedError,
 )
-from zkfed.groth16.setup import development_keys
 from zkfed.he.encrypt import encrypt
 from zkfed.he.keys import PublicKey
 from zkfed.layers.bridge import check_release
 from zkfed.layers.heart import Device
-from zkfed.layers.transcript import Transcript, released_sums
-from zkfed.statements.improvement import Benchmark
-from zkfed.statements.one_hot import one_hot_circuit
+from zkfed.layers.transcript import released_sums
 from zkfed.updates.messages import Commit, Release, Seal
 from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.update import ModelUpdate, decode_ints, model_digest
@@ -86,24 +76,6 @@ def test_what_is_released_is_the_exact_count_and_both_noises(
     # A statistic moves no model.
     assert not cohort.base.any()
     check_release(cohort.transcript)
-
-
-def test_a_saved_record_is_checked_by_anybody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cohort = CountCohort()
-    for _ in range(2):
-        cohort.honest_round()
-    cohort.transcript.save(tmp_path / "record")
-    read = Transcript.load(tmp_path / "record")
-    check_release(read)
-    assert read.agreement.policy == cohort.agreement.policy
-    assert main(["check", str(tmp_path / "record")]) == 0
-    out = capsys.readouterr().out
-    assert out.startswith("holds: 2 rounds, checked in ")
-    assert f"question    {QUESTION.hex()}\nbounds      5 counts of 0 to 1 each, 0 to 1 together\n" in out
-    for number, record in enumerate(read.rounds, 1):
-        ((sums, _),) = released_sums(record)
-        assert f"round {number}: of 3 people: {' '.join(map(str, sums))}\n" in out
-    assert "certificate" not in out
 
 
 @pytest.mark.parametrize("bounds", [ONE_OF_FIVE, TWO_OF_FIVE, UP_TO_NINE, CountBounds(5, 7, 0, 16)])
@@ -339,50 +311,3 @@ def test_fewer_than_the_smallest_cohort_are_neither_added_nor_opened() -> None:
     cohort.add(opened)
     with pytest.raises(PolicyError):
         cohort.open(opened)
-
-
-# -- keys and records ------------------------------------------------------------------------------
-
-
-def test_keys_of_another_circuit_or_for_development_are_refused() -> None:
-    agreed(ONE_OF_FIVE, count_keys(ONE_OF_FIVE))
-    noise = count_keys(ONE_OF_FIVE)[1]
-    for other in (count_keys(TWO_OF_FIVE)[0], count_keys(UP_TO_NINE)[0], development_keys(one_hot_circuit(4))):
-        with pytest.raises(KeyRefused, match="another circuit"):
-            agreed(ONE_OF_FIVE, (other, noise))
-    with pytest.raises(KeyRefused, match="development key"):
-        agreed(ONE_OF_FIVE, count_keys(ONE_OF_FIVE), setup="production")
-
-
-def test_a_statistic_has_no_benchmark() -> None:
-    agreement = CountCohort().agreement
-    rows = Benchmark(np.zeros((2, 1), np.int64), np.zeros((2, 1), np.int64))
-    with pytest.raises(ZkfedError):
-        replace(agreement, benchmark=rows)
-
-
-@pytest.mark.parametrize("field", ["question", "bounds", "delta", "min_clients"])
-def test_a_record_holds_for_its_policy_alone(field: str) -> None:
-    cohort = CountCohort()
-    cohort.honest_round()
-    agreement = cohort.agreement
-    changed = {
-        "question": {"statement": Counts(ONE_OF_FIVE, bytes(32))},
-        "bounds": {"statement": Counts(CountBounds(5, 1, 1, 1), QUESTION)},
-        "delta": {"delta": 1e-7},
-        "min_clients": {"min_clients": 3},
-    }[field]
-    other = replace(agreement, policy=replace(agreement.policy, **changed))
-    with pytest.raises(ZkfedError):
-        check_release(Transcript(other, cohort.transcript.base, cohort.transcript.rounds))
-    check_release(cohort.transcript)
-
-
-def test_a_changed_count_is_seen_although_the_key_holder_signs_it() -> None:
-    cohort = CountCohort()
-    cohort.honest_round()
-    forge = Forge(cohort, Transcript(cohort.agreement, cohort.base.copy(), list(cohort.transcript.rounds)))
-    forge.sums(lambda sums: sums + np.array([0, 1, 0, 0, 0]))
-    with pytest.raises(CommitmentMismatch):
-        check_release(forge.transcript)
-    check_release(cohort.transcript)
