@@ -42,8 +42,9 @@ COORDINATES_MAX = 64
 """Coordinates that are looked at one by one: those whose means differ most."""
 BINS = 32
 """Of the likelihood ratio of one coordinate."""
-LEVELS = np.concatenate([[0.001, 0.002, 0.005], np.linspace(0.01, 0.99, 99), [0.995, 0.998, 0.999]])
-"""Quantiles at which thresholds are tried."""
+VALUES = 256
+"""Up to as many different values each is a threshold; beyond, quantiles are."""
+LEVELS = np.concatenate([np.geomspace(1e-5, 0.01, 16), np.linspace(0.02, 0.98, 97), 1 - np.geomspace(0.01, 1e-5, 16)])
 
 ORDERS = (1.001, 1.1, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
 """Of the Renyi divergences that are tried; near 1 for small losses."""
@@ -242,7 +243,7 @@ def _choose(halves: tuple[_Floats, _Floats], names: list[str], delta: float, cha
     best = [_Choice("nothing", _column(0), math.inf, is_above=True, is_swapped=False)] * 2
     for name, feature in _features(*halves, names):
         a, b = np.sort(feature(halves[0])), np.sort(feature(halves[1]))
-        thresholds = np.unique(np.quantile(np.concatenate([a, b]), LEVELS, method="higher"))
+        thresholds = _thresholds(np.concatenate([a, b]))
         below = [np.searchsorted(x, thresholds, side="left") for x in (a, b)]
         for is_above, is_swapped in itertools.product((True, False), repeat=2):
             p, q = (runs - n if is_above else n for n in (reversed(below) if is_swapped else below))
@@ -254,6 +255,11 @@ def _choose(halves: tuple[_Floats, _Floats], names: list[str], delta: float, cha
                     text = f"{name} {'>=' if is_above else '<'} {thresholds[at]:.4g}"
                     gains[i], best[i] = gain[at], _Choice(text, feature, thresholds[at], is_above, is_swapped)
     return best
+
+
+def _thresholds(values: _Floats) -> _Floats:
+    distinct = np.unique(values)
+    return distinct if len(distinct) <= VALUES else np.unique(np.quantile(values, LEVELS, method="higher"))
 
 
 def _epsilon(p: _Floats, q: _Floats) -> _Floats:
