@@ -139,7 +139,7 @@ def flip(released: Any, absent: Any) -> Any:
         ([0, 0, 1], [0, 0, 0]),
         (np.array([1.0, math.nan]), np.array([1.0, 2.0])),
     ],
-    ids=str,
+    ids=lambda x: str(sorted(x)) if isinstance(x, set) else str(x),  # a set has no order of its own
 )
 def test_numbers_vectors_labels_and_released_keys_are_audited(released: Any, absent: Any) -> None:
     found = audit(flip(released, absent), (True, False), runs=4000, confidence=SURE)
