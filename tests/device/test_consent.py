@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from zkfed.device.consent import ConsentBook
 from zkfed.errors import IntegrityError, NotAuthorised, PolicyError, StoreFault
+from zkfed.files import replace_file
 
 NOW = 1_700_000_000
 HOW = ("statistics", "HOW")
@@ -130,3 +132,53 @@ def test_a_full_disk_keeps_no_consent_alive(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(StoreFault):
         one.grant("training", "model", now_s=NOW)
     assert not one.is_granted("training", "model", now_s=NOW)
+
+
+def test_an_expiry_that_was_seen_stays_when_the_clock_goes_back(tmp_path: Path) -> None:
+    path = tmp_path / "consent"
+    one = book(path)
+    one.grant(*HOW, now_s=NOW, expires_s=NOW + 10)
+    with pytest.raises(NotAuthorised, match="expired"):
+        one.require(*HOW, now_s=NOW + 10)
+    for again in (one, book(path)):
+        with pytest.raises(NotAuthorised, match="expired"):
+            again.require(*HOW, now_s=NOW + 5)
+    assert [e.action for e in one] == ["granted", "expired"]
+    one.grant(*HOW, now_s=NOW + 11)
+    assert book(path).is_granted(*HOW, now_s=NOW + 12)
+
+
+@pytest.mark.parametrize("detail", ["\U0001d54f" * 200, "\ud800", "ü" * 128 + "x" * 72])
+def test_no_detail_makes_the_book_unreadable(detail: str, tmp_path: Path) -> None:
+    path = tmp_path / "consent"
+    one = book(path)
+    one.grant(*HOW, now_s=NOW)
+    one.record(*HOW, now_s=NOW, detail=detail, paid=bytes(32))
+    assert [e.digest for e in book(path)] == [e.digest for e in one]
+
+
+def test_a_use_that_nothing_paid_for_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "consent"
+    one = book(path)
+    one.grant(*HOW, now_s=NOW)
+    with pytest.raises(ValueError, match="32 bytes"):
+        one.record(*HOW, now_s=NOW, detail="HOW method, local", paid=b"short")
+    assert len(list(book(path))) == 1
+
+
+def test_a_withdrawal_in_the_middle_of_a_use_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "consent"
+    one = book(path)
+    one.grant(*HOW, now_s=NOW)
+    other = threading.Thread(target=lambda: one.withdraw(*HOW, now_s=NOW + 1))
+
+    def slow(*args: Any, **more: Any) -> None:
+        if other.ident is None:
+            other.start()
+            other.join(0.3)  # long enough for a withdrawal that does not wait
+        replace_file(*args, **more)
+
+    monkeypatch.setattr("zkfed.device.consent.replace_file", slow)
+    one.record(*HOW, now_s=NOW, detail="HOW method, local", paid=bytes(32))
+    other.join()
+    assert [e.action for e in book(path)] == ["granted", "used", "withdrawn"]

@@ -10,6 +10,7 @@ No answer is ever written here.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +25,11 @@ __all__ = ["DIMENSIONS", "PURPOSES", "ConsentBook", "ConsentEntry"]
 
 PURPOSES = ("statistics", "training")
 DIMENSIONS = ("WHO", "WHAT", "HOW", "WHEN", "model")
-ACTIONS = ("granted", "withdrawn", "used")
+ACTIONS = ("granted", "withdrawn", "expired", "used")
+DETAIL_BYTES_MAX = 256
 ENTRY_BYTES_MAX = 4096
 BOOK_BYTES_MAX = 1 << 28
+EXPIRED = "it has expired"
 _START = digest("zkfed/v1/consent-book")
 
 
@@ -36,7 +39,7 @@ class ConsentEntry:
 
     Attributes:
         previous: Digest of the entry before.
-        action: "granted", "withdrawn" or "used".
+        action: "granted", "withdrawn", "expired" (noted when it was first seen) or "used".
         purpose: One of `PURPOSES`.
         dimension: One of `DIMENSIONS`.
         version: Of the text that the person agreed to.
@@ -67,7 +70,7 @@ class ConsentEntry:
         r = Reader(data, "zkfed/v1/consent", ENTRY_BYTES_MAX)
         previous, action, purpose, dimension = r.bytes(exact=DIGEST_BYTES), r.text(16), r.text(16), r.text(16)
         out = cls(
-            previous, action, purpose, dimension, r.u64(), r.u64(TIME_MAX), r.u64(TIME_MAX), r.text(256),
+            previous, action, purpose, dimension, r.u64(), r.u64(TIME_MAX), r.u64(TIME_MAX), r.text(DETAIL_BYTES_MAX),
             r.bytes(exact=DIGEST_BYTES),
         )  # fmt: skip
         r.finish()
@@ -99,6 +102,7 @@ class ConsentBook:
         if type(version) is not int or version < 1:
             raise PolicyError(f"the version of the text is {shown(version)}, expected an int of at least 1")
         self.path, self.version = path, version
+        self._lock = threading.RLock()
         self._entries: list[ConsentEntry] = []
         self._head, self._time = _START, 0
         for entry in [] if path is None else _read(path):
@@ -126,10 +130,11 @@ class ConsentBook:
             StoreFault: It cannot be written; nothing is granted.
         """
         until = 0 if expires_s is None else whole_seconds(expires_s)
-        now = self._now(now_s)
-        if expires_s is not None and until <= now:
-            raise PolicyError("a consent that expires has to expire later than now")
-        self._append("granted", purpose, dimension, now, expires_s=until)
+        with self._lock:
+            now = self._now(now_s)
+            if expires_s is not None and until <= now:
+                raise PolicyError("a consent that expires has to expire later than now")
+            self._append("granted", purpose, dimension, now, expires_s=until)
 
     def withdraw(self, purpose: str, dimension: str, *, now_s: float) -> None:
         """Notes that the person does not agree any more; holds from now on.
@@ -138,11 +143,13 @@ class ConsentBook:
             PolicyError: No such purpose or dimension.
             StoreFault: It cannot be written; it holds for this process all the same.
         """
-        self._append("withdrawn", purpose, dimension, self._now(now_s))
+        with self._lock:
+            self._append("withdrawn", purpose, dimension, self._now(now_s))
 
     def is_granted(self, purpose: str, dimension: str, *, now_s: float) -> bool:
         """Returns whether a consent holds now."""
-        return self._fault(purpose, dimension, self._now(now_s)) is None
+        with self._lock:
+            return self._fault(purpose, dimension, self._now(now_s)) is None
 
     def require(self, purpose: str, dimension: str, *, now_s: float) -> None:
         """Refuses unless a consent holds now.
@@ -150,8 +157,14 @@ class ConsentBook:
         Raises:
             NotAuthorised: It was never granted, was withdrawn, is expired, or was to an older text.
             PolicyError: No such purpose or dimension.
+            StoreFault: It is expired and that cannot be written; it holds for this process all the same.
         """
-        fault = self._fault(purpose, dimension, self._now(now_s))
+        with self._lock:
+            fault = self._fault(purpose, dimension, self._now(now_s))
+            last = self._last(purpose, dimension)
+            if fault == EXPIRED and last is not None and last.action == "granted":
+                # Noted, for a clock that goes back afterwards; at the time of expiry, for one that ran ahead.
+                self._append("expired", purpose, dimension, max(self._time, last.expires_s))
         if fault is not None:
             raise NotAuthorised(
                 f"no consent to {purpose} about {dimension}: {fault}; ask the person and call "
@@ -170,23 +183,32 @@ class ConsentBook:
 
         Raises:
             NotAuthorised: No consent holds.
+            ValueError: `paid` is not 32 bytes.
             StoreFault: It cannot be written; nothing may leave.
         """
-        self.require(purpose, dimension, now_s=now_s)
-        self._append("used", purpose, dimension, self._now(now_s), detail=detail[:200], paid=paid)
+        if not isinstance(paid, bytes) or len(paid) != DIGEST_BYTES:
+            raise ValueError(f"paid is the digest of a ledger's entry, {DIGEST_BYTES} bytes")
+        # The name of a question is the host's: none may make the book unreadable.
+        short = detail.encode("utf-8", "replace")[:DETAIL_BYTES_MAX].decode("utf-8", "ignore")
+        with self._lock:
+            self.require(purpose, dimension, now_s=now_s)
+            self._append("used", purpose, dimension, self._now(now_s), detail=short, paid=paid)
+
+    def _last(self, purpose: str, dimension: str) -> ConsentEntry | None:
+        entries = (e for e in reversed(self._entries) if (e.purpose, e.dimension) == (purpose, dimension))
+        return next((e for e in entries if e.action != "used"), None)
 
     def _fault(self, purpose: str, dimension: str, now: int) -> str | None:
         _check_names(purpose, dimension)
-        entries = (e for e in reversed(self._entries) if (e.purpose, e.dimension) == (purpose, dimension))
-        last = next((e for e in entries if e.action != "used"), None)
+        last = self._last(purpose, dimension)
         if last is None:
             return "it was never granted"
         if last.action == "withdrawn":
             return "it was withdrawn"
         if last.version != self.version:
             return f"it was to version {last.version} of the text, now it is version {self.version}"
-        if last.expires_s and now >= last.expires_s:
-            return "it has expired"
+        if last.action == "expired" or (last.expires_s and now >= last.expires_s):
+            return EXPIRED
         return None
 
     def _now(self, now_s: Any) -> int:
@@ -196,7 +218,7 @@ class ConsentBook:
     def _append(self, action: str, purpose: str, dimension: str, now: int, **more: Any) -> None:
         _check_names(purpose, dimension)
         entry = ConsentEntry(self._head, action, purpose, dimension, self.version, now, **more)
-        if action == "withdrawn":
+        if action in ("withdrawn", "expired"):
             self._take(entry)  # before it is on disk: a full disk must not keep a consent alive
             self._write(self._entries)
         else:
