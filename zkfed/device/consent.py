@@ -186,7 +186,7 @@ class ConsentBook:
             ValueError: `paid` is not 32 bytes.
             StoreFault: It cannot be written; nothing may leave.
         """
-        if not isinstance(paid, bytes) or len(paid) != DIGEST_BYTES:
+        if len(paid) != DIGEST_BYTES:
             raise ValueError(f"paid is the digest of a ledger's entry, {DIGEST_BYTES} bytes")
         # The name of a question is the host's: none may make the book unreadable.
         short = detail.encode("utf-8", "replace")[:DETAIL_BYTES_MAX].decode("utf-8", "ignore")
