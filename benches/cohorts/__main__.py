@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def main() -> None:
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if not chosen.dry:
-        text = section(result, f"{stamp} {machine()}")
+        text = section(result, textwrap.fill(f"{stamp} {machine()}", 118))
         DOCUMENT.write_text(between_markers(DOCUMENT.read_text(encoding="utf-8"), text), encoding="utf-8")
     for name in (x for x in LIBRARIES if x in peers):
         print(f"{name:12} {len(harms(result, name)):2} of {len(PROBES)} probes did harm that nobody was told of")
