@@ -36,6 +36,7 @@ def test_check(benchmark: Any, parties: Parties) -> None:
     def forget() -> tuple[tuple[bytes], dict[str, Any]]:
         attempt.seals.clear()
         attempt.ciphertexts.clear()
+        attempt.sent.clear()
         return (sealed,), {}
 
     def check(data: bytes) -> None:
