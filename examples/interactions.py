@@ -43,7 +43,7 @@ WEIGHTS = np.array(
         [6, 4, 6, 9, 6, 4, 3], [5, 3, 7, 4, 5, 2, 6], [1, 1, 1, 1, 1, 1, 9],
     ]
 )  # fmt: skip
-SECRETS = ("ghp_Zz81secretTOKEN", "/home/anna/diary.txt", "anna@example.org", "192.0.2.77")
+SECRETS = ("ghp_Zz81secretTOKEN", "/data/anna/diary.txt", "anna@example.org", "192.0.2.77")
 OBJECTS = ("firefox", "postgresql", "the printer", "flake.nix", "python3", "this error")
 START_S = 1_700_000_000
 DAY_S = 86_400

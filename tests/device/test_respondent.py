@@ -45,7 +45,7 @@ def observe_all(one: Respondent) -> None:
     for answer in ("both", "declarative", "declarative"):
         one.observe(HOW, answer, now_s=NOW)
     one.observe(WHO, "power user", now_s=NOW)
-    one.observe_commands(WHAT, ["install x", "ls /home/anna", "search y", "install z"], now_s=NOW)
+    one.observe_commands(WHAT, ["install x", "ls /data/anna", "search y", "install z"], now_s=NOW)
     one.observe_times(WHEN, [NOW, NOW + 60, NOW + 3600], utc_offset_s=3600, now_s=NOW)
 
 
@@ -127,7 +127,7 @@ def test_no_answer_is_in_any_file_but_the_encrypted_one(tmp_path: Path) -> None:
     for query in (HOW, WHO, WHAT, WHEN):
         one.answer(query, mode="central", epsilon=0.1, now_s=NOW)
     files = b"".join(p.read_bytes() for p in tmp_path.iterdir())
-    for word in (b"declarative", b"power", b"install", b"/home/anna", b"anna"):
+    for word in (b"declarative", b"power", b"install", b"/data/anna", b"anna"):
         assert word not in files
     assert not any(w in repr(one) + str(list(one.consent)) for w in ("anna", "declarative", "power"))
 

@@ -21,7 +21,7 @@ VOCABULARY = Vocabulary(
     }
 )
 INTENT = What("intent", VOCABULARY, contributions=2)
-SECRETS = ["ghp_S3cretT0ken", "anna@example.org", "/home/anna/diary.txt", "https://intra.example/secret"]
+SECRETS = ["ghp_S3cretT0ken", "anna@example.org", "/data/anna/diary.txt", "https://intra.example/secret"]
 
 
 @pytest.mark.parametrize(
