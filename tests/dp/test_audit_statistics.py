@@ -31,7 +31,7 @@ from zkfed.orchestrator.ways import Central, Encrypted, Way, WayTerms
 
 SURE = 1 - 1e-6
 DELTA = 1e-6
-EPSILON = {"gaussian": 4, "laplace": 1}
+EPSILON = {"gaussian": 4, "laplace": 2}
 """So that some thousand runs see a twin: of Gaussian noise by its rho, of Laplace noise by its epsilon."""
 RUNS = 5000
 TERMS = WayTerms(DELTA, "gaussian", transport=MemoryTransport)
@@ -117,7 +117,7 @@ TWINS: list[tuple[Break, CohortQuery, int]] = [
     *((halve, q, RUNS) for q in QUERIES),
     *((silence, q, 500) for q in QUERIES),
     *((count_every_row, q, 2000) for q in QUERIES),
-    (calibrate_for_one, WHAT, 2 * RUNS),
+    (calibrate_for_one, WHAT, 3 * RUNS),
 ]
 
 

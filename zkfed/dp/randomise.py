@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from statistics import NormalDist
 from typing import Any
@@ -32,6 +32,8 @@ from zkfed.encoding import Writer, digest
 from zkfed.errors import DecodeError, PolicyError
 
 __all__ = ["RandomisedReports", "Randomiser", "randomise"]
+
+PLATFORM_GAP = 1e-12
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,19 @@ class Randomiser:
         """
         wanted = exact("epsilon", epsilon, most=100)
         return _calibrate(query.count, query.contributions, wanted)
+
+    def check(self, query: CohortQuery) -> None:
+        """Checks that this is what its epsilon calibrates to: whoever sends reports cannot name a smaller loss.
+
+        Raises:
+            PolicyError: It is not.
+            TypeError, ValueError: epsilon is no number or out of range.
+        """
+        honest = Randomiser.calibrate(query, self.epsilon)
+        # Logarithms of two platforms may differ in the last bits of p and q; NaN is near nothing.
+        is_near = all(abs(a - b) <= PLATFORM_GAP for a, b in ((honest.p, self.p), (honest.q, self.q)))
+        if replace(self, p=honest.p, q=honest.q) != honest or type(self.epsilon) is not Fraction or not is_near:
+            raise PolicyError(f"{query}: the reports were not randomised as their epsilon says")
 
     @property
     def loss(self) -> PrivacyLoss:

@@ -212,6 +212,7 @@ class Local(Way):
     def __init__(self, terms: WayTerms, query: CohortQuery, reports: RandomisedReports, epsilon: Any) -> None:
         if reports.question != query.digest:
             raise DecodeError(f"the reports are for another question than {query}")
+        reports.randomiser.check(query)
         self.randomiser = reports.randomiser
         if epsilon is not None and exact("epsilon", epsilon, most=100) != self.randomiser.epsilon:
             raise PolicyError(
