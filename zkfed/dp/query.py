@@ -32,7 +32,8 @@ __all__ = ["CohortQuery", "Report", "Reports", "check_label", "check_person"]
 CATEGORIES_MAX = 1 << 16
 ROWS_MAX = 1 << 22
 PERSON_CHARACTERS_MAX = 200
-_LABEL = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,80}")
+_LABEL = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,80}")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def check_label(what: str, value: Any) -> str:
@@ -48,7 +49,7 @@ def check_person(value: Any) -> str:
     Raises:
         DecodeError: Not a str of 1 to 200 characters.
     """
-    if not isinstance(value, str) or not 1 <= len(value) <= PERSON_CHARACTERS_MAX:
+    if not isinstance(value, str) or not 1 <= len(value) <= PERSON_CHARACTERS_MAX or _SURROGATE.search(value):
         raise DecodeError(f"a person is named by a str of 1 to {PERSON_CHARACTERS_MAX} characters")
     return value
 
@@ -96,6 +97,21 @@ class Reports:
 
     def __str__(self) -> str:
         return f"{len(self)} reports (hidden)"
+
+    def check(self, count: int) -> None:
+        """Checks the columns before anything is spent on them: a device sends category numbers as it likes.
+
+        Args:
+            count: How many categories there are; where keys are named, their number.
+
+        Raises:
+            DecodeError: A number names no category or no report, or the columns do not fit.
+        """
+        if any(x.ndim != 1 or x.dtype != np.int64 or len(x) != len(self.owner) for x in (self.owner, self.indices)):
+            raise DecodeError("reports are two columns of int64, as long as each other")
+        for column, most in ((self.owner, len(self.persons)), (self.indices, len(self.keys) or count)):
+            if len(column) and not 0 <= column.min() <= column.max() < most:
+                raise DecodeError("a report names a category or a person that does not exist")
 
     @cached_property
     def members(self) -> tuple[list[str], npt.NDArray[np.int64]]:

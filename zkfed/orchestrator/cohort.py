@@ -175,6 +175,7 @@ class Cohort:
             rows = reports if isinstance(reports, Reports) else query.reports(reports)
             if rows.question != query.digest:
                 raise DecodeError(f"the reports are for another question than {query}")
+            rows.check(len(query.categories))
             ways: dict[str, Callable[..., Way]] = {"central": Central, "encrypted": Encrypted}
             if mode not in ways:
                 raise PolicyError(f"mode is {shown(mode)}, expected central or encrypted; randomised reports are local")
