@@ -261,7 +261,7 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def everybody_has_paid_what_the_dictionary_says(self) -> None:
         for p in "abcdef":
-            spent = self.ledger.spent(self.ledger.people(p), now_s=self.now)
+            spent = self.ledger.spent(self.ledger.people([p]), now_s=self.now)
             here = sum((x for (q, name), x in self.paid.items() if (q, name) == (p, spent.period)), Fraction(0))
             assert Fraction(str(spent.epsilon)) == here <= 2
 

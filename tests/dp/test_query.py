@@ -16,7 +16,7 @@ from zkfed.dp.query import CohortQuery, Report, Reports
 from zkfed.dp.what import What
 from zkfed.dp.when import RHYTHMS, When
 from zkfed.dp.who import Who
-from zkfed.errors import DecodeError, PolicyError, ZkfedError
+from zkfed.errors import DecodeError, LimitExceeded, PolicyError, ZkfedError
 
 HOW = How("method", ["declarative", "imperative", "both"])
 WHAT = What("intent", ("install", "configure", "debug", "update"), contributions=2)
@@ -181,3 +181,10 @@ def test_two_labels_in_one_bucket_count_once() -> None:
     assert len(pair) == 2
     assert query.vectors(query.reports([("a", pair)]))[1].sum() == 1
     assert isinstance(query.reports([("a", pair)]), Reports)
+
+
+def test_vectors_that_do_not_fit_into_memory_are_refused() -> None:
+    query = What("wide", [str(i) for i in range(1 << 14)])
+    rows = query.columns([f"p{i}" for i in range((1 << 14) + 1)], ["0"] * ((1 << 14) + 1))
+    with pytest.raises(LimitExceeded):
+        query.vectors(rows)

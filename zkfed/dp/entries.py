@@ -11,9 +11,20 @@ from typing import Any
 from zkfed.dp.loss import PrivacyLoss
 from zkfed.dp.people import People
 from zkfed.encoding import DIGEST_BYTES, Reader, Writer, digest
-from zkfed.errors import DecodeError, LedgerCorrupt, PolicyError, shown
+from zkfed.errors import DecodeError, LedgerCorrupt, PolicyError, ZkfedError, shown
 
-__all__ = ["KINDS", "PERIODS", "Checkpoint", "Entry", "ReleaseKey", "Request", "Spent", "period_of", "whole_seconds"]
+__all__ = [
+    "KINDS",
+    "PERIODS",
+    "Checkpoint",
+    "Entry",
+    "ReleaseKey",
+    "Request",
+    "Spent",
+    "answered",
+    "period_of",
+    "whole_seconds",
+]
 
 KINDS = ("charge", "answer", "reserve", "settle")
 ENTRY_BYTES_MAX = 1 << 14
@@ -120,6 +131,17 @@ class Entry:
     def digest(self) -> bytes:
         """Names the entry and, through `previous`, all before it."""
         return digest("zkfed/v1/ledger-entry-digest", self.encode())
+
+
+def answered(entry: Entry) -> tuple[int, bytes]:
+    """Returns the charge that an entry answers and the answer's digest; raises LedgerCorrupt."""
+    try:
+        r = Reader(entry.body, "zkfed/v1/answered", 256)
+        out = r.u64(), r.bytes(exact=32)
+        r.finish()
+    except ZkfedError as error:
+        raise LedgerCorrupt(f"the ledger's entry {entry.index} is malformed: {error}") from None
+    return out
 
 
 @dataclass(frozen=True, slots=True)

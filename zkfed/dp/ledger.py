@@ -23,7 +23,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from zkfed.dp.entries import PERIODS, Checkpoint, Entry, ReleaseKey, Request, Spent, period_of, whole_seconds
+from zkfed.dp.entries import PERIODS, Checkpoint, Entry, ReleaseKey, Request, Spent, answered, period_of, whole_seconds
 from zkfed.dp.ledger_file import LedgerFile, answer_digest
 from zkfed.dp.loss import PrivacyLoss, exact
 from zkfed.dp.people import People, Totals
@@ -52,11 +52,11 @@ class Slot:
         """Keeps the answer, durably; only then may it leave.
 
         Raises:
-            PolicyError: There is an answer already.
+            PolicyError: There is an answer already, or the release has ended.
             StoreFault: It cannot be written: spent, and not to be released.
         """
         if self._charge is None:
-            raise PolicyError("this release has an answer already")
+            raise PolicyError("this release has an answer already, or has ended")
         self._ledger._store(self._charge, answer)
         self._charge = None
 
@@ -188,10 +188,12 @@ class Ledger:
             entry = self._entry(request, "charge", now, period)
             self._write(entry, request.people)
             self._is_inside = True
+            slot = Slot(entry.index, None, self, entry)
             try:
-                yield Slot(entry.index, None, self, entry)
+                yield slot
             finally:
-                self._is_inside = False
+                # An answer after the end would be written outside the critical section.
+                self._is_inside, slot._charge = False, None
 
     def reserve(self, request: Request, *, attempts: int, bits: int = 0, now_s: float) -> int:
         """Pays all attempts of a round in advance, durably, and counts its acceptance bits.
@@ -296,8 +298,12 @@ class Ledger:
 
     def _write(self, entry: Entry, people: People | None = None, answer: bytes | None = None) -> None:
         """Appends one entry and what it names, durably; then takes it in."""
-        cohort = None if people is None else (people.digest, people.members)
-        self._file.append(entry.index, entry.encode(), cohort=cohort, answer=answer)
+        cohort, body = None if people is None else (people.digest, people.members), entry.encode()
+        try:
+            Entry.decode(body)
+        except ZkfedError as error:  # what cannot be read again would close the ledger for ever
+            raise PolicyError(f"this cannot be recorded: {error}; nothing was charged") from None
+        self._file.append(entry.index, body, cohort=cohort, answer=answer)
         self._take(entry, people)
 
     @contextlib.contextmanager
@@ -317,6 +323,13 @@ class Ledger:
 
     def _take(self, entry: Entry, people: People | None) -> None:
         """Checks that an entry continues the chain and adds it to what is known."""
+        try:
+            self._add(entry, people)
+        except BaseException:  # an interrupt too: half an entry must not be counted with
+            self._forget()
+            raise
+
+    def _add(self, entry: Entry, people: People | None) -> None:
         if (
             (entry.index, entry.previous) != (self._count, self._head)
             or entry.time_s < self._time
@@ -329,7 +342,7 @@ class Ledger:
             self._totals.charge(entry.cohort, entry.loss, load)
             self._open_charges[entry.index] = (entry.question, entry.cohort, entry.loss, entry.period)
         elif entry.kind == "answer":
-            charge, name = _answered(entry)
+            charge, name = answered(entry)
             request = self._open_charges.pop(charge, None)
             if request is None:
                 raise LedgerCorrupt(f"the ledger's entry {entry.index} answers nothing, or a second time")
@@ -378,17 +391,6 @@ class Ledger:
             people = People(members)
         except DecodeError as error:
             raise LedgerCorrupt(f"a cohort in the ledger is malformed: {error}") from None
-        people.check()
         if people.digest != name:
             raise LedgerCorrupt("a cohort in the ledger is not the one that it was")
         return people
-
-
-def _answered(entry: Entry) -> tuple[int, bytes]:
-    try:
-        r = Reader(entry.body, "zkfed/v1/answered", 256)
-        out = r.u64(), r.bytes(exact=32)
-        r.finish()
-    except ZkfedError as error:
-        raise LedgerCorrupt(f"the ledger's entry {entry.index} is malformed: {error}") from None
-    return out

@@ -47,9 +47,11 @@ class LedgerFile:
     def __init__(self, path: Path | None) -> None:
         self.path, self._pid, self._depth, self._is_closed = path, os.getpid(), 0, False
         self._thread = threading.RLock()
+        # One file under two names has one gate; and ":memory:" is a file like any other.
+        name = ":memory:" if path is None else os.path.realpath(path)
         with self._faults():
-            self._gate = None if path is None else self._connect(f"{path}-lock")
-            self._db = self._connect(":memory:" if path is None else str(path))
+            self._gate = None if path is None else self._connect(f"{name}-lock")
+            self._db = self._connect(name)
             if path is not None:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 # FULL: a transaction is on the disk when COMMIT returns.
@@ -98,6 +100,10 @@ class LedgerFile:
                     for statement in _SCHEMA.split(";"):
                         self._db.execute(statement)
                     self._db.execute("INSERT INTO header VALUES (?)", (new,))
+            # A trigger would take a charge out again; another table is another program's.
+            found = self._db.execute("SELECT sql || ';' FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+            if sorted(sql for (sql,) in found) != sorted(_SCHEMA.split("\n")[1:-1]):
+                raise LedgerCorrupt("the file is no ledger: it holds other tables or triggers than one")
             rows = self._db.execute("SELECT body FROM header").fetchall()
         if len(rows) != 1:
             raise LedgerCorrupt(f"the ledger has {len(rows)} headers, expected one")

@@ -25,10 +25,13 @@ from zkfed.errors import shown
 
 __all__ = ["PrivacyLoss", "epsilon_of", "exact"]
 
+RHO_MAX = 10_000
+"""From here on nothing is promised: epsilon is above every budget, and OpenDP's conversion overflows."""
+
 
 @functools.lru_cache(maxsize=4096)
 def epsilon_of(rho: Fraction, delta: float) -> float:
-    """Returns epsilon at delta for a zCDP charge, by OpenDP's conversion, rounded up.
+    """Returns epsilon at delta for a zCDP charge, by OpenDP's conversion, rounded up; infinite above `RHO_MAX`.
 
     Args:
         rho: At least 0.
@@ -36,6 +39,8 @@ def epsilon_of(rho: Fraction, delta: float) -> float:
     """
     if rho <= 0:
         return 0.0
+    if rho > RHO_MAX:
+        return math.inf
     # A Gaussian of sigma 1 costs rho at the sensitivity sqrt(2 rho).
     sensitivity = math.sqrt(2 * float(rho))
     while True:

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from zkfed.dp.loss import PrivacyLoss
 from zkfed.encoding import digest
-from zkfed.errors import DecodeError, LedgerCorrupt
+from zkfed.errors import DecodeError
 
 __all__ = ["People", "Totals"]
 
@@ -38,6 +38,8 @@ class People:
         size = PSEUDONYM_BYTES
         if len(self.members) % size or not 0 < len(self.members) <= PEOPLE_MAX * size:
             raise DecodeError(f"a cohort of {len(self.members)} bytes is no list of 1 to {PEOPLE_MAX} pseudonyms")
+        if any(a >= b for a, b in pairwise(self.pseudonyms())):
+            raise DecodeError("a cohort is not in order: a set has one form")
 
     @classmethod
     def of(cls, ids: Iterable[str | bytes], salt: bytes) -> People:
@@ -53,12 +55,18 @@ class People:
         Raises:
             DecodeError: An identifier is neither, or there is none.
         """
+        if isinstance(ids, str):
+            raise DecodeError("people are a list of identifiers; one string would be a person a letter")
         found = set[bytes]()
         for one in ids:
             text = one.hex() if isinstance(one, bytes) else one
             if not isinstance(text, str):
                 raise DecodeError("a person is named by a str or by bytes")
-            found.add(hashlib.blake2b(text.encode(), key=salt, digest_size=PSEUDONYM_BYTES).digest())
+            try:
+                name = text.encode()
+            except UnicodeEncodeError:
+                raise DecodeError("an identifier is no Unicode text") from None
+            found.add(hashlib.blake2b(name, key=salt, digest_size=PSEUDONYM_BYTES).digest())
         return cls(b"".join(sorted(found)))
 
     def __len__(self) -> int:
@@ -73,12 +81,6 @@ class People:
     def digest(self) -> bytes:
         """Names the set."""
         return digest("zkfed/v1/cohort", self.members)
-
-    def check(self) -> None:
-        """Raises LedgerCorrupt unless the pseudonyms ascend: a set has one form."""
-        ordered = self.pseudonyms()
-        if any(a >= b for a, b in pairwise(ordered)):
-            raise LedgerCorrupt("a cohort in the ledger is not in order")
 
 
 @dataclass

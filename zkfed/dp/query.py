@@ -31,6 +31,8 @@ __all__ = ["CohortQuery", "Report", "Reports", "check_label", "check_person"]
 
 CATEGORIES_MAX = 1 << 16
 ROWS_MAX = 1 << 22
+VECTORS_MAX = 1 << 28
+"""Entries of all vectors together, 8 bytes each."""
 PERSON_CHARACTERS_MAX = 200
 _LABEL = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,80}")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -280,6 +282,8 @@ class CohortQuery(abc.ABC):
         """Returns the distinct people and their vectors, shape (people, K); secret."""
         coded = self.coded(reports)
         people = coded.members[0]
+        if len(people) * self.count > VECTORS_MAX:
+            raise LimitExceeded(f"{self}: {len(people)} vectors of {self.count} would not fit into memory")
         v = np.zeros((len(people), self.count), np.int64)
         v[coded.bounded(self.contributions)] = 1
         return people, v
