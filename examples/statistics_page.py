@@ -41,7 +41,7 @@ def draw(answers: Sequence[Answered], path: Path) -> None:
         own = [a for a in answers if a.study.name == name]
         for column, dimension in enumerate(("WHO", "WHAT", "HOW", "WHEN")):
             _panel(axes[row][column], [a for a in own if a.statistic.query.dimension == dimension])
-        axes[row][0].set_ylabel(name, fontsize=13)
+        axes[row][0].set_ylabel(f"{name}\n{axes[row][0].get_ylabel()}")
     figure.suptitle("estimates in three modes with their 95 % intervals, beside the truth (grey)", fontsize=15)
     figure.savefig(path, dpi=90)
     plt.close(figure)
@@ -77,7 +77,7 @@ def _panel(axis: Any, answers: Sequence[Answered]) -> None:
     axis.set_ylim(min(-3.0, axis.get_ylim()[0]), None)
     axis.axhline(0, color="black", linewidth=0.6)
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
-    axis.set_xlabel("share of those who answered" if query.is_share else "share of the cohort's people")
+    axis.set_ylabel("share of those who answered (%)" if query.is_share else "share of the cohort's people (%)")
     axis.legend(fontsize=8)
     axis.grid(axis="y", alpha=0.3)
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import zkfed
 from examples import demo_statistics, survey
 from examples.interactions import PERSONAS, RARE, SECRETS, SHARES, VOCABULARY, make_people
-from examples.studies import made_up
+from examples.statistics_page import _panel
+from examples.studies import made_up, truth_of
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,19 @@ def test_the_page_is_whole_and_has_no_script(out: Path) -> None:
     assert "made up by a documented random process" in text
     for picture in ("statistics.png", "plan.png"):
         assert (out / picture).stat().st_size > 20_000
+
+
+def test_the_unit_is_on_the_axis_of_the_shares() -> None:
+    import matplotlib.pyplot as plt
+
+    study, cohort = made_up(60), zkfed.Cohort(None, epsilon_per_person=4.0, delta=1e-6)
+    for number, unit in ((1, "share of the cohort's people (%)"), (2, "share of those who answered (%)")):
+        query, rows = study.questions[number][0], study.reports(number)
+        answer = cohort.ask(query, rows, epsilon=1.0)
+        figure, axis = plt.subplots()
+        _panel(axis, [demo_statistics.Answered(study, answer, truth_of(query, rows))])
+        assert (axis.get_xlabel(), axis.get_ylabel()) == ("", unit)
+        plt.close(figure)
 
 
 def test_people_are_made_up_as_the_text_says() -> None:
