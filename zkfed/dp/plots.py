@@ -82,6 +82,10 @@ def plot_plan(plan: Plan, axis: Any = None) -> Any:
         axis.axhline(factor * float(plan.query.half_width), color=RED, linewidth=1, label="promised")
     axis.axvline(plan.people, color=GREY, linewidth=1, linestyle="--", label=f"{plan.people} people")
     axis.set(xscale="log", yscale="log", xlabel="people in the cohort", ylabel=unit, title=f"error of {plan.query}")
+    if plan.query.is_share:
+        axis.set_ylim(top=100)  # beyond it a share says nothing
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.yaxis.set_major_formatter("{x:,g}")
     axis.legend(fontsize="small")
     axis.grid(alpha=0.3)
     return axis
@@ -111,6 +115,8 @@ def plot_epsilon(
         xscale="log", yscale="log", xlabel="releases or rounds", ylabel="epsilon of one person",
         title=f"what epsilon {single:.2g} adds up to",
     )  # fmt: skip
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.yaxis.set_major_formatter("{x:,g}")
     axis.legend(fontsize="small")
     axis.grid(alpha=0.3)
     return axis
