@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import secrets
@@ -13,7 +14,34 @@ from typing import BinaryIO
 
 from zkfed.errors import LimitExceeded, StoreFault
 
-__all__ = ["map_file", "replace_file"]
+__all__ = ["WrittenElsewhere", "map_file", "replace_file"]
+
+
+class WrittenElsewhere:
+    """Notices that somebody else has written a file since this object last read or wrote it.
+
+    Two objects that each keep a file's content would otherwise write over each other. It is no lock: a
+    write at the very same time is not noticed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.note()
+
+    def note(self) -> None:
+        """Takes the file as it is now for the one that is known."""
+        self._seen = self._content()
+
+    def check(self) -> None:
+        """Raises StoreFault unless the file is the one that is known."""
+        if self._content() != self._seen:
+            raise StoreFault(f"{self._path.name} was written by another object or process: open it anew")
+
+    def _content(self) -> bytes:
+        try:
+            return hashlib.sha256(self._path.read_bytes()).digest() if self._path.exists() else b""
+        except OSError as error:
+            raise StoreFault(f"{self._path.name} cannot be read: {error.strerror}") from None
 
 
 def replace_file(path: Path, parts: Iterable[bytes | memoryview], mode: int = 0o666) -> None:

@@ -182,3 +182,12 @@ def test_a_withdrawal_in_the_middle_of_a_use_is_kept(tmp_path: Path, monkeypatch
     one.record(*HOW, now_s=NOW, detail="HOW method, local", paid=bytes(32))
     other.join()
     assert [e.action for e in book(path)] == ["granted", "used", "withdrawn"]
+
+
+def test_two_books_on_one_file_do_not_write_over_a_withdrawal(tmp_path: Path) -> None:
+    one = book(tmp_path / "c")
+    one.grant(*HOW, now_s=NOW)
+    book(tmp_path / "c").withdraw(*HOW, now_s=NOW)
+    with pytest.raises(StoreFault, match="open it anew"):
+        one.record(*HOW, now_s=NOW, detail="HOW method, local", paid=bytes(32))
+    assert not book(tmp_path / "c").is_granted(*HOW, now_s=NOW)

@@ -136,3 +136,12 @@ def test_a_key_is_32_bytes_and_is_not_copied(tmp_path: Path) -> None:
     for call in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError):
             call(store)
+
+
+def test_two_stores_on_one_file_do_not_bring_back_what_was_forgotten(tmp_path: Path) -> None:
+    one = LocalStore(tmp_path / "s", key=KEY)
+    one.add(observations())
+    LocalStore(tmp_path / "s", key=KEY).forget()
+    with pytest.raises(StoreFault, match="open it anew"):
+        one.add(observations())
+    assert len(LocalStore(tmp_path / "s", key=KEY)) == 0

@@ -19,7 +19,7 @@ from typing import Any
 from zkfed.dp.entries import TIME_MAX, whole_seconds
 from zkfed.encoding import DIGEST_BYTES, Reader, Writer, digest, item
 from zkfed.errors import DecodeError, IntegrityError, NotAuthorised, PolicyError, StoreFault, ZkfedError, shown
-from zkfed.files import replace_file
+from zkfed.files import WrittenElsewhere, replace_file
 
 __all__ = ["DIMENSIONS", "PURPOSES", "ConsentBook", "ConsentEntry"]
 
@@ -105,6 +105,7 @@ class ConsentBook:
         self._lock = threading.RLock()
         self._entries: list[ConsentEntry] = []
         self._head, self._time = _START, 0
+        self._others = None if path is None else WrittenElsewhere(path)
         for entry in [] if path is None else _read(path):
             self._take(entry)
         if head is not None and head not in {_START, *(e.digest for e in self._entries)}:
@@ -226,9 +227,12 @@ class ConsentBook:
             self._take(entry)
 
     def _write(self, entries: list[ConsentEntry]) -> None:
-        if self.path is not None:
+        if self.path is not None and self._others is not None:
+            # Otherwise a withdrawal by another object would be written over.
+            self._others.check()
             # Whole or not at all: half an entry would make the book unreadable.
             replace_file(self.path, [item(e.encode()) for e in entries], mode=0o600)
+            self._others.note()
 
     def _take(self, entry: ConsentEntry) -> None:
         if entry.previous != self._head or entry.time_s < self._time:

@@ -29,7 +29,7 @@ from zkfed.dp.entries import TIME_MAX, whole_seconds
 from zkfed.dp.query import CohortQuery, Report
 from zkfed.encoding import DIGEST_BYTES, Reader, Writer
 from zkfed.errors import DecodeError, IntegrityError, LimitExceeded, StoreFault, ZkfedError
-from zkfed.files import replace_file
+from zkfed.files import WrittenElsewhere, replace_file
 
 __all__ = ["LocalStore", "Observation"]
 
@@ -102,6 +102,7 @@ class LocalStore:
         self.path, self._lock = path, threading.Lock()
         self._observations: list[Observation] = []
         self._id, self.generation = secrets.token_bytes(DIGEST_BYTES), 0
+        self._others = WrittenElsewhere(path)
         data = _read(path)
         if data is not None:
             self._load(data, key)
@@ -173,7 +174,10 @@ class LocalStore:
     def _write(self, observations: list[Observation], name: bytes, cipher: AESGCM) -> None:
         body = Writer("zkfed/v1/device-store").u64(self.generation + 1).list([o.encode() for o in observations])
         nonce, head = secrets.token_bytes(NONCE_BYTES), MAGIC + name
+        # Otherwise what another object has forgotten would be written back.
+        self._others.check()
         replace_file(self.path, [head, nonce, cipher.encrypt(nonce, body.finish(), head)], mode=0o600)
+        self._others.note()
         self._observations, self.generation = observations, self.generation + 1
         self._id, self._cipher = name, cipher
 
