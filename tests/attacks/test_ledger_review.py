@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,22 +136,74 @@ def test_a_loss_beyond_all_budgets_is_refused_like_any_other() -> None:
 def test_an_interrupt_between_the_disk_and_the_sums_is_made_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half an entry in the sums must not be counted with: they are computed anew."""
+    """The sums have the entry, the ledger does not know it yet: read once more, it must not be added twice."""
     ledger = open_ledger(tmp_path / "l.db")
-    spend(ledger, "1")
-    split: Callable[[People], None] = ledger._totals._split
+    charge = ledger._totals.charge
 
-    def interrupted(people: People) -> None:
-        split(people)
+    def interrupted(cohort: bytes, loss: PrivacyLoss, load: Callable[[bytes], People]) -> None:
+        charge(cohort, loss, load)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ledger._totals, "_split", interrupted)
+    monkeypatch.setattr(ledger._totals, "charge", interrupted)
     with pytest.raises(KeyboardInterrupt), ledger.release(request(ledger, 1), now_s=NOW):
         pass
     monkeypatch.undo()
-    with ledger.release(request(ledger, 2), now_s=NOW) as slot:
-        slot.store(b"2")
     people = ledger.people(["ada"])
     here, anew = ledger.spent(people, now_s=NOW), open_ledger(tmp_path / "l.db").spent(people, now_s=NOW)
     assert here == anew
-    assert here.epsilon == pytest.approx(0.2)  # the interrupted one is on the disk, so it is spent
+    assert here.epsilon == pytest.approx(0.1)  # the interrupted one is on the disk, so it is spent
+
+
+def forged(ledger: Ledger, of: int, **changes: Any) -> None:
+    """Appends a copy of an entry with a true chain, as somebody would who can write the file."""
+    entry = replace(list(ledger.entries())[of], index=ledger._count, previous=ledger._head, **changes)
+    ledger._file.append(entry.index, entry.encode(), cohort=None, answer=None)
+
+
+@pytest.mark.parametrize(
+    ("of", "changes", "said"),
+    [
+        (0, {"time_s": NOW - 1}, "does not continue"),
+        (0, {"period": "2023-Q3"}, "does not continue"),
+        (1, {}, "a second time"),
+    ],
+    ids=["earlier", "earlier period", "second answer"],
+)
+def test_a_well_chained_entry_that_could_not_be_is_found(
+    of: int, changes: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    ledger = open_ledger(tmp_path / "l.db")
+    spend(ledger, "1")
+    forged(ledger, of, **changes)
+    ledger.close()
+    with pytest.raises(LedgerCorrupt, match=said):
+        open_ledger(tmp_path / "l.db")
+
+
+def test_work_grows_with_the_releases_and_not_with_releases_times_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    """100,000 people, 1,000 releases: the cohort is walked once for all, and a release costs as much as the first."""
+    walks, additions = [0], [0]
+    walk, add = People.pseudonyms, PrivacyLoss.__add__
+
+    def walked(people: People) -> list[bytes]:
+        walks[0] += 1
+        return walk(people)
+
+    def added(loss: PrivacyLoss, other: PrivacyLoss) -> PrivacyLoss:
+        additions[0] += 1
+        return add(loss, other)
+
+    ledger = Ledger(None, epsilon_max=1000, delta=DELTA)
+    people = ledger.people(str(i) for i in range(100_000))
+    monkeypatch.setattr(People, "pseudonyms", walked)
+    monkeypatch.setattr(PrivacyLoss, "__add__", added)
+    seen = []
+    for number in range(1000):
+        one = Request("q", number.to_bytes(32, "big"), people, PrivacyLoss.gaussian(Fraction(1, 1000)))
+        with ledger.release(one, now_s=NOW) as slot:
+            slot.store(b"1")
+        seen.append((walks[0], additions[0]))
+    first, last = seen[0], seen[-1]
+    assert 0 < first[0] <= 4
+    assert last[0] == first[0], "a cohort that is known is walked again"
+    assert last[1] == 1000 * first[1], "a release costs more additions than the first"

@@ -18,11 +18,13 @@ import pytest
 from tests.evidence.bad_input import BAD_INPUT
 from tests.evidence.cheats import CHEATS, Check
 from tests.evidence.counting import COUNT_CHEATS
+from tests.evidence.spending import LEDGER_CHEATS
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = {
     **CHEATS,
     "Adding more to a statistic than a person may": COUNT_CHEATS,
+    "Spending more than a person has": LEDGER_CHEATS,
     "Bad input, refused before anything is proven": BAD_INPUT,
 }
 CHECKS = [pytest.param(c, id=f"{title}: {c.cheat}") for title, checks in TABLES.items() for c in checks]
