@@ -1,0 +1,1 @@
+"""Shows events to people and programs: plain lines, rich, notebook, JSON lines."""
