@@ -28,7 +28,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_USER PIP_RE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-small demo-private demo-statistics test test-all lint format bench bench-peers bench-statistics bench-scaling native test-native lock clean
+.PHONY: help demo demo-small demo-private demo-statistics test test-all lint format bench bench-peers bench-statistics bench-scaling native test-native docs lock clean
 
 help:  ## this list
 	@echo "zkfed: collective learning that can be checked instead of trusted"
@@ -120,6 +120,10 @@ test-native: $(NATIVE)  ## style, lints and tests of the compiled core
 	 && cargo fmt --check && cargo clippy --quiet --locked --all-targets -- -D warnings \
 	 && cargo test --quiet --locked --package zkfed-core \
 	 && ZKFED_LANES=0 cargo test --quiet --locked --package zkfed-core; fi
+
+# The banner that mkdocs-material prints about its future is no warning of ours.
+docs: $(STAMP)  ## the documentation, into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 lock:  ## resolve the ranges of pyproject.toml anew into constraints.txt
 	@test -n "$(BASE)" || { echo "python3 >= 3.11 is needed; name one with ZKFED_PYTHON=<path>" >&2; exit 1; }

@@ -1,0 +1,108 @@
+"""Shows that the documentation builds without a warning, lists every page, and holds every public name."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+LOADED = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=\"((?:https?:)?//[^\"]+)\"")
+BUILD_S_MAX = 300
+
+
+def load_hook() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("pages", DOCS / "hooks" / "pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+HOOK = load_hook()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    # The variable silences a banner about the theme's future; every other line is a warning of ours.
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, timeout=BUILD_S_MAX, check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr[-4000:]) == (0, "")
+    return folder
+
+
+def listed(entries: list[Any]) -> list[str]:
+    """Returns the pages of a table of contents, in order."""
+    found = []
+    for entry in entries:
+        if isinstance(entry, str):
+            found.append(entry)
+        else:
+            for value in entry.values():
+                found += [value] if isinstance(value, str) else listed(value)
+    return found
+
+
+def defined_names(module: str) -> set[str]:
+    """Returns the names that a module both defines and declares public."""
+    path = ROOT / Path(*module.split("."))
+    source = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
+    own: set[str] = set()
+    public: set[str] = set()
+    for node in ast.parse(source.read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            own.add(node.name)
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            if ast.unparse(target) == "__all__":
+                public = set(ast.literal_eval(node.value))
+    return own & public
+
+
+def test_every_page_of_docs_is_listed_once() -> None:
+    written = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+    pages = listed(HOOK.contents())
+    generated = {page for page in pages if page.startswith(("reference/", "circuits/"))}
+    assert len(set(pages)) == len(pages)
+    assert set(pages) - generated == written
+
+
+def test_the_site_builds_without_a_warning_or_a_foreign_file(site: Path) -> None:
+    loaded = {(page.name, url) for page in site.rglob("*.html") for url in LOADED.findall(page.read_text("utf-8"))}
+    assert loaded == set()
+
+
+def test_the_reference_holds_every_public_name_of_every_module(site: Path) -> None:
+    missing = []
+    for module in HOOK.modules():
+        page = (site / "reference" / f"{module}.html").read_text("utf-8")
+        missing += [f"{module}.{name}" for name in defined_names(module) if f'id="{module}.{name}"' not in page]
+    assert sorted(missing) == []
+
+
+def test_the_first_page_of_the_reference_links_every_name_of_the_package(site: Path) -> None:
+    import zkfed
+
+    page = (site / "reference" / "zkfed.html").read_text("utf-8")
+    linked = {name for name, home in HOOK.public_names().items() if f"{home}.html#{home}.{name}" in page}
+    assert linked == set(zkfed.__all__)
+
+
+def test_a_link_out_of_the_site_becomes_a_name_and_code_stays() -> None:
+    text = "[a](../b.py), [c](d.md#e), [f](../circuits/g/statement.md)\n\n```python\nx[0](y)\n```\n"
+    out = HOOK._relinked("[a](../b.py), [c](d.md#e), [f](../circuits/g/statement.md)", "page.md", "docs")
+    assert out == "a (`b.py`), [c](d.md#e), [f](circuits/g.md)"
+    assert HOOK.FENCE.split(text)[1] == "```python\nx[0](y)\n```"
