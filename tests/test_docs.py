@@ -106,3 +106,19 @@ def test_a_link_out_of_the_site_becomes_a_name_and_code_stays() -> None:
     out = HOOK._relinked("[a](../b.py), [c](d.md#e), [f](../circuits/g/statement.md)", "page.md", "docs")
     assert out == "a (`b.py`), [c](d.md#e), [f](circuits/g.md)"
     assert HOOK.FENCE.split(text)[1] == "```python\nx[0](y)\n```"
+
+
+def test_every_frozen_circuit_stands_with_its_cost_on_the_page_of_its_statement() -> None:
+    pages = sorted((DOCS / "explanation" / "statements").glob("*.md"))
+    shown = [(path.stem, name) for path in pages for name in HOOK.COST.findall(path.read_text("utf-8"))]
+    frozen = {}
+    for name in HOOK.circuits():
+        text = (ROOT / "circuits" / name / "statement.md").read_text("utf-8")
+        found = re.match(r"# .* \(statement (\w+)\)\n", text)
+        assert found is not None
+        frozen[name] = found[1].lower()
+    assert sorted(shown) == sorted((kind, name) for name, kind in frozen.items())
+
+
+def test_the_cost_of_a_circuit_is_read_from_its_shape() -> None:
+    assert "| 64x10 n=200 | 3,599 | 5,818 | 74 | 2 |" in HOOK.cost_table("improvement-v1").splitlines()
