@@ -16,7 +16,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+# What the theme and Markdown write; another tag is a formula such as <a, b> that a browser swallows.
+TAGS = (
+    "a article b blockquote body br button code dd del details div dl dt em footer form h1 h2 h3 h4 h5 h6 head header hr "
+    "html img input kbd label li link main meta nav ol p path pre s script small span strong sub summary sup svg table "
+    "tbody td th thead title tr ul"
+)
 LOADED = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=\"((?:https?:)?//[^\"]+)\"")
+TAG = re.compile(r"<([A-Za-z][^\s/>]*)")
 BUILD_S_MAX = 300
 
 
@@ -85,6 +92,11 @@ def test_the_site_builds_without_a_warning_or_a_foreign_file(site: Path) -> None
     assert loaded == set()
 
 
+def test_no_formula_became_a_tag(site: Path) -> None:
+    found = {(page.name, tag) for page in site.rglob("*.html") for tag in TAG.findall(page.read_text("utf-8"))}
+    assert {(page, tag) for page, tag in found if tag not in TAGS.split()} == set()
+
+
 def test_the_reference_holds_every_public_name_of_every_module(site: Path) -> None:
     missing = []
     for module in HOOK.modules():
@@ -122,3 +134,9 @@ def test_every_frozen_circuit_stands_with_its_cost_on_the_page_of_its_statement(
 
 def test_the_cost_of_a_circuit_is_read_from_its_shape() -> None:
     assert "| 64x10 n=200 | 3,599 | 5,818 | 74 | 2 |" in HOOK.cost_table("improvement-v1").splitlines()
+
+
+def test_a_drawing_becomes_code_and_a_formula_no_tag() -> None:
+    text = "One <a, b> and `<c>`.\n\nx     first\ny     second\n\nArgs:\n    z: Of <d, e>.\n"
+    expected = "One &lt;a, b> and `<c>`.\n\n    x     first\n    y     second\n\nArgs:\n    z: Of &lt;d, e>.\n"
+    assert HOOK.readable(text) == expected

@@ -3,7 +3,8 @@
 Every folder of docs/ is listed as it is, so a page that lands later is there without an edit; every
 public module of the package gets a page that mkdocstrings fills from its docstrings; every frozen
 circuit gets its statement. `<!-- cost: NAME -->` becomes the table of that circuit's shapes. A link
-to a file outside docs/ becomes the file's name in code, for the site holds no source.
+to a file outside docs/ becomes the file's name in code, for the site holds no source. In docstrings,
+a drawing or a table made of spaces becomes a code block.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+from griffe import Extension
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[([^\]\n]*(?:\n[^\]\n]+)?)\]\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
+ALIGNED = re.compile(r"^\S(?:.*\S)? {3,}\S|^[│├└]")
+SECTION = re.compile(r"^(?:Args|Attributes|Raises|Returns|Yields):$", re.MULTILINE)
+TAG = re.compile(r"<(?=[A-Za-z/])(?!https?:)")
 COST = re.compile(r"<!-- cost: ([a-z0-9-]+) -->")
 # What explains rather than instructs; every other page on top of docs/ is a how-to.
 EXPLANATION = ("threat-model.md", "cheats.md", "evidence.md", "benchmarks.md")
@@ -129,7 +134,7 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
     if here.startswith("circuits/"):
         base = here.removesuffix(".md")
     pieces = FENCE.split(COST.sub(lambda match: cost_table(match[1]), markdown))
-    return "".join(piece if piece.startswith("```") else _relinked(piece, here, base) for piece in pieces)
+    return "".join(piece if piece.startswith("```") else without_tags(_relinked(piece, here, base)) for piece in pieces)
 
 
 def _relinked(markdown: str, here: str, base: str) -> str:
@@ -144,3 +149,35 @@ def _relinked(markdown: str, here: str, base: str) -> str:
         return f"[{text}]({way}{anchor})"
 
     return LINK.sub(inside, markdown)
+
+
+def without_tags(text: str, code: str = "    ") -> str:
+    """Returns text in which "<" opens no tag, as in <a, b> for a product; lines of code stay as they are."""
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if not line.startswith(code):
+            pieces = re.split(r"(`[^`]*`)", line)
+            lines[number] = "".join(piece if piece.startswith("`") else TAG.sub("&lt;", piece) for piece in pieces)
+    return "\n".join(lines)
+
+
+def readable(docstring: str) -> str:
+    """Returns a docstring whose drawings and tables are code blocks, and whose formulas open no tag."""
+    found = SECTION.search(docstring)
+    start = len(docstring) if found is None else found.start()
+    blocks = re.split(r"(\n\s*\n)", docstring[:start])
+    for number, block in enumerate(blocks):
+        lines = block.split("\n")
+        if not block.startswith("    ") and sum(bool(ALIGNED.match(line)) for line in lines) >= 2:
+            blocks[number] = "\n".join(f"    {line}" for line in lines)
+    # In a section, four spaces are its form and no code.
+    return without_tags("".join(blocks)) + without_tags(docstring[start:], " " * 12)
+
+
+class Readable(Extension):
+    """Applies `readable` to every docstring when it is loaded (a Griffe extension)."""
+
+    def on_object(self, *, obj: Any, **_: Any) -> None:
+        """Changes one object's docstring (a Griffe event)."""
+        if obj.docstring is not None:
+            obj.docstring.value = readable(obj.docstring.value)
