@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 # What the theme and Markdown write; another tag is a formula such as <a, b> that a browser swallows.
 TAGS = (
-    "a article b blockquote body br button code dd del details div dl dt em footer form h1 h2 h3 h4 h5 h6 head header hr "
-    "html img input kbd label li link main meta nav ol p path pre s script small span strong sub summary sup svg table "
-    "tbody td th thead title tr ul"
+    "a article b blockquote body br button code dd del details div dl dt em footer form h1 h2 h3 h4 h5 h6 head header "
+    "hr html img input kbd label li link main meta nav ol p path pre script small span strong sub summary sup svg "
+    "table tbody td th thead title tr ul"
 )
 LOADED = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=\"((?:https?:)?//[^\"]+)\"")
 TAG = re.compile(r"<([A-Za-z][^\s/>]*)")
