@@ -19,6 +19,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT /
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^```(?!python)\w*\n.*?^```$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*(?:py|\{)[^\n]*", re.MULTILINE | re.IGNORECASE)
 CODE_IN_TEXT = re.compile(r"`[^`\n]+`|^ {4}.*$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)")
 TARGET = re.compile(r"\bmake ([a-z]+(?:-[a-z]+)*)\b")
@@ -64,6 +65,14 @@ def test_the_code_of_a_document_runs(path: Path, tmp_path: Path) -> None:
         command, cwd=tmp_path, env=environment, timeout=BLOCKS_S_MAX, check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, f"{name(path)} does not run:\n{done.stderr[-4000:]}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_no_python_of_a_document_is_left_out(path: Path) -> None:
+    # An indented fence, or one with another word for Python, would be shown and never run.
+    text = path.read_text("utf-8")
+    assert [fence for fence in FENCED.findall(text) if fence != "```python"] == []
+    assert len(FENCED.findall(text)) == len(BLOCK.findall(text))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
