@@ -140,3 +140,9 @@ def test_a_drawing_becomes_code_and_a_formula_no_tag() -> None:
     text = "One <a, b> and `<c>`.\n\nx     first\ny     second\n\nArgs:\n    z: Of <d, e>.\n"
     expected = "One &lt;a, b> and `<c>`.\n\n    x     first\n    y     second\n\nArgs:\n    z: Of &lt;d, e>.\n"
     assert HOOK.readable(text) == expected
+
+
+def test_a_page_of_an_error_says_where_it_is_made(site: Path) -> None:
+    page = (site / "errors" / "budget-exceeded.html").read_text("utf-8")
+    assert {"zkfed.dp.accounting", "zkfed.dp.ledger", "zkfed.layers.heart"} <= set(HOOK.raised_in("BudgetExceeded"))
+    assert 'href="../reference/zkfed.dp.ledger.html#zkfed.dp.ledger"' in page

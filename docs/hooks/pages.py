@@ -2,7 +2,8 @@
 
 Every folder of docs/ is listed as it is, so a page that lands later is there without an edit; every
 public module of the package gets a page that mkdocstrings fills from its docstrings; every frozen
-circuit gets its statement. `<!-- cost: NAME -->` becomes the table of that circuit's shapes. A link
+circuit gets its statement; every page of an error says in which modules it is made.
+`<!-- cost: NAME -->` becomes the table of that circuit's shapes. A link
 to a file outside docs/ becomes the file's name in code, for the site holds no source. In docstrings,
 a drawing or a table made of spaces becomes a code block.
 """
@@ -26,6 +27,7 @@ LINK = re.compile(r"(?<!!)\[([^\]\n]*(?:\n[^\]\n]+)?)\]\((?!https?:|mailto:|#)([
 ALIGNED = re.compile(r"^\S(?:.*\S)? {3,}\S|^[│├└]")
 SECTION = re.compile(r"^(?:Args|Attributes|Raises|Returns|Yields):$", re.MULTILINE)
 TAG = re.compile(r"<(?=[A-Za-z/])(?!https?:)")
+ERROR = re.compile(r"^`zkfed\.errors\.(\w+)`", re.MULTILINE)
 COST = re.compile(r"<!-- cost: ([a-z0-9-]+) -->")
 # What explains rather than instructs; every other page on top of docs/ is a how-to.
 EXPLANATION = ("threat-model.md", "cheats.md", "evidence.md", "benchmarks.md")
@@ -106,6 +108,17 @@ def cost_table(circuit: str) -> str:
     return "\n".join(lines)
 
 
+def raised_in(error: str) -> list[str]:
+    """Returns the modules that make errors of a class, by its name."""
+    found = []
+    for module in modules():
+        path = ROOT / Path(*module.split("."))
+        source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if module != "zkfed.errors" and re.search(rf"(?<!class )\b{error}\(", source.read_text("utf-8")):
+            found.append(module)
+    return found
+
+
 def on_config(config: Any) -> Any:
     """Sets the table of contents (a MkDocs event)."""
     config.nav = contents()
@@ -133,6 +146,10 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
     base = posixpath.dirname(f"docs/{here}")
     if here.startswith("circuits/"):
         base = here.removesuffix(".md")
+    named = ERROR.search(markdown) if here.startswith("errors/") else None
+    if named is not None:
+        places = ", ".join(f"[{module}][{module}]" for module in raised_in(named[1])) or "Nowhere yet."
+        markdown += f"\n## Made in\n\n{places}\n\nIts class: [zkfed.errors.{named[1]}][zkfed.errors.{named[1]}].\n"
     pieces = FENCE.split(COST.sub(lambda match: cost_table(match[1]), markdown))
     return "".join(piece if piece.startswith("```") else without_tags(_relinked(piece, here, base)) for piece in pieces)
 
