@@ -24,6 +24,7 @@ TAGS = (
 )
 LOADED = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=\"((?:https?:)?//[^\"]+)\"")
 TAG = re.compile(r"<([A-Za-z][^\s/>]*)")
+OPEN = re.compile(r"\[<?[\w.`/<>]+\]\[[\w.]*\]")
 BUILD_S_MAX = 300
 
 
@@ -97,6 +98,11 @@ def test_no_formula_became_a_tag(site: Path) -> None:
     assert {(page, tag) for page, tag in found if tag not in TAGS.split()} == set()
 
 
+def test_every_cross_reference_is_resolved(site: Path) -> None:
+    found = {(page.name, text) for page in site.rglob("*.html") for text in OPEN.findall(page.read_text("utf-8"))}
+    assert found == set()
+
+
 def test_the_reference_holds_every_public_name_of_every_module(site: Path) -> None:
     missing = []
     for module in HOOK.modules():
@@ -145,4 +151,4 @@ def test_a_drawing_becomes_code_and_a_formula_no_tag() -> None:
 def test_a_page_of_an_error_says_where_it_is_made(site: Path) -> None:
     page = (site / "errors" / "budget-exceeded.html").read_text("utf-8")
     assert {"zkfed.dp.accounting", "zkfed.dp.ledger", "zkfed.layers.heart"} <= set(HOOK.raised_in("BudgetExceeded"))
-    assert 'href="../reference/zkfed.dp.ledger.html#zkfed.dp.ledger"' in page
+    assert 'href="../reference/zkfed.dp.ledger.html"' in page

@@ -3,9 +3,9 @@
 Every folder of docs/ is listed as it is, so a page that lands later is there without an edit; every
 public module of the package gets a page that mkdocstrings fills from its docstrings; every frozen
 circuit gets its statement; every page of an error says in which modules it is made.
-`<!-- cost: NAME -->` becomes the table of that circuit's shapes. A link
-to a file outside docs/ becomes the file's name in code, for the site holds no source. In docstrings,
-a drawing or a table made of spaces becomes a code block.
+`<!-- cost: NAME -->` becomes the table of that circuit's shapes. A link to a file outside docs/ becomes
+the file's name in code, for the site holds no source. In docstrings, a drawing or a table made of
+spaces becomes a code block.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
         base = here.removesuffix(".md")
     named = ERROR.search(markdown) if here.startswith("errors/") else None
     if named is not None:
-        places = ", ".join(f"[{module}][{module}]" for module in raised_in(named[1])) or "Nowhere yet."
+        places = ", ".join(f"[{module}](../reference/{module}.md)" for module in raised_in(named[1])) or "Nowhere yet."
         markdown += f"\n## Made in\n\n{places}\n\nIts class: [zkfed.errors.{named[1]}][zkfed.errors.{named[1]}].\n"
     pieces = FENCE.split(COST.sub(lambda match: cost_table(match[1]), markdown))
     return "".join(piece if piece.startswith("```") else without_tags(_relinked(piece, here, base)) for piece in pieces)
