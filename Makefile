@@ -121,9 +121,9 @@ test-native: $(NATIVE)  ## style, lints and tests of the compiled core
 	 && cargo test --quiet --locked --package zkfed-core \
 	 && ZKFED_LANES=0 cargo test --quiet --locked --package zkfed-core; fi
 
-# The banner that mkdocs-material prints about its future is no warning of ours.
+# Not --quiet: that silences warnings, and --strict counts none then. The variable silences a banner of the theme.
 docs: $(STAMP)  ## the documentation, into build/site; a warning is an error
-	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 lock:  ## resolve the ranges of pyproject.toml anew into constraints.txt
 	@test -n "$(BASE)" || { echo "python3 >= 3.11 is needed; name one with ZKFED_PYTHON=<path>" >&2; exit 1; }
