@@ -144,6 +144,49 @@ class Transcript:
             "registrations": Writer("zkfed/v1/registrations").list(a.registry.records).finish(),
         })  # fmt: skip
 
+    @property
+    def head(self) -> bytes:
+        """What is agreed on before round 1, as one message; `of_head` reads it."""
+        return Writer("zkfed/v1/head").list(self._head().values()).finish()
+
+    @classmethod
+    def of_head(cls, data: bytes, *, parameters_max: int = PARAMETERS_MAX) -> Transcript:
+        """Reads what `head` wrote, with all checks of `load`, as a transcript without rounds.
+
+        Raises:
+            LimitExceeded, DecodeError, PolicyError, KeyRefused, SignatureInvalid, NotAuthorised,
+            Replay, ProofInvalid: See `load`.
+        """
+        r = Reader(data, "zkfed/v1/head", MESSAGE_BYTES_MAX)
+        objects = r.list(8)
+        r.finish()
+        out, rest = cls._of_objects(objects, parameters_max)
+        if rest:
+            raise DecodeError(f"head: {len(rest)} objects too many")
+        return out
+
+    @classmethod
+    def _of_objects(cls, objects: list[bytes], parameters_max: int) -> tuple[Transcript, list[bytes]]:
+        """Returns what the first objects say, and the objects that are left: the rounds."""
+        if len(objects) < 6:
+            raise DecodeError(f"transcript: {len(objects)} objects, at least 6 are expected")
+        policy = RoundPolicy.decode(objects[0])
+        _check_size(policy, parameters_max)
+        head = 8 if policy.statement.kind == "S1" else 6
+        if len(objects) < head:
+            raise DecodeError(f"transcript: {len(objects)} objects, at least {head} are expected")
+        enrolled = _decode_enrolled(objects[2])
+        registry = None if head == 6 else _decode_registry(policy, enrolled, objects[6], objects[7])
+        agreement = Agreement(
+            policy, _decode_benchmark(policy, objects[1]), enrolled,
+            VerifyingKey.decode(objects[3]), VerifyingKey.decode(objects[4]), registry,
+        )  # fmt: skip
+        model = policy.model
+        base = Reader(objects[5], "zkfed/v1/base")
+        weights = decode_ints(base.bytes(exact=8 * model.parameters)).reshape(model.shape)
+        base.finish()
+        return cls(agreement, weights), objects[head:]
+
     def save(self, folder: Path) -> None:
         """Writes the transcript: objects named by their SHA-256, and an index.
 
@@ -180,30 +223,15 @@ class Transcript:
         r = Reader(_read(folder / "index", 1 << 26), "zkfed/v1/transcript")
         names = r.list(ROUNDS_MAX, exact=32)
         r.finish()
-        if len(names) < 6:
-            raise DecodeError(f"transcript: {len(names)} objects, at least 6 are expected")
         objects = []
         for name in names:
             data = _read(folder / "objects" / name.hex(), 1 << 30)
             if digest("zkfed/v1/object", data) != name:
                 raise IntegrityError(f"transcript: the object {name.hex()[:16]}... has another content")
             objects.append(data)
-        policy = RoundPolicy.decode(objects[0])
-        _check_size(policy, parameters_max)
-        head = 8 if policy.statement.kind == "S1" else 6
-        if len(names) < head:
-            raise DecodeError(f"transcript: {len(names)} objects, at least {head} are expected")
-        enrolled = _decode_enrolled(objects[2])
-        registry = None if head == 6 else _decode_registry(policy, enrolled, objects[6], objects[7])
-        agreement = Agreement(
-            policy, _decode_benchmark(policy, objects[1]), enrolled,
-            VerifyingKey.decode(objects[3]), VerifyingKey.decode(objects[4]), registry,
-        )  # fmt: skip
-        model = policy.model
-        base = Reader(objects[5], "zkfed/v1/base")
-        weights = decode_ints(base.bytes(exact=8 * model.parameters)).reshape(model.shape)
-        base.finish()
-        return cls(agreement, weights, [RoundRecord.decode(data) for data in objects[head:]])
+        out, rounds = cls._of_objects(objects, parameters_max)
+        out.rounds.extend(RoundRecord.decode(data) for data in rounds)
+        return out
 
     def models(self) -> Iterator[npt.NDArray[np.int64]]:
         """Yields the base model of round 1 and the model after each round, unchecked."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from zkfed.errors import ZkfedError
+from zkfed.errors import DecodeError, ZkfedError
 from zkfed.layers.agreement import Announced
 from zkfed.layers.transcript import Attempt
-from zkfed.updates.signing import Signed
+from zkfed.updates.signing import Signed, kind_of
 from zkfed.updates.update import Verdict
 
-__all__ = ["RoundNotes", "fault_of", "signer_of"]
+__all__ = ["SITS_OUT", "RoundNotes", "fault_of", "sat_out_by", "signer_of"]
+
+SITS_OUT = "sits-out"
+"""The kind under which a device signs an announcement's digest when it has nothing to prove."""
 
 
 @dataclass
@@ -20,7 +23,9 @@ class RoundNotes:
     Attributes:
         messages: (announcement, encryption key) by the announcement's digest, in order.
         attempts: Those that came to an end.
-        heard: How many messages of the channel of commits the adders have been handed.
+        receipts: The adders' answer to each client's commit.
+        sealed: Updates that came along with their commits.
+        sitting: Clients that said that they have nothing to prove.
         reveals: The openings of the beacon (S1), as they came.
         sat_out: Commits whose devices found that they have nothing to prove on the drawn rows.
         fault: Who kept the round from having a beacon, and how; "" if nobody did.
@@ -33,14 +38,21 @@ class RoundNotes:
     refused: list[Verdict] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    commits: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
-    heard: int = 0
+    commits: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
+    receipts: dict[str, bytes] = field(default_factory=dict)
+    sealed: list[bytes] = field(default_factory=list)
+    sitting: list[str] = field(default_factory=list)
     reveals: tuple[bytes, ...] = ()
     sat_out: set[bytes] = field(default_factory=set)
     fault: str = ""
     tries: int = 0
     reason: str = "no sum was released"
     messages: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
+
+    @property
+    def committers(self) -> set[str]:
+        """The clients whose commits were taken."""
+        return {client for client, _ in self.commits.values()}
 
     def all_attempts(self) -> tuple[Attempt, ...]:
         """Returns every announced attempt in order; one that has no end broke off."""
@@ -64,3 +76,20 @@ def signer_of(message: bytes, kind: str) -> str:
         return Signed.decode(message, kind, limit=1 << 16).signer.hex()
     except ZkfedError:
         return "unknown"
+
+
+def sat_out_by(message: bytes, announced: Announced | None) -> str:
+    """Returns the key (hex) of a device that says of this round that it has nothing to prove; "" for other messages.
+
+    Raises:
+        DecodeError, SignatureInvalid: It says so of another round, or its signature does not hold.
+    """
+    try:
+        if kind_of(message) != SITS_OUT:
+            return ""
+    except DecodeError:
+        return ""
+    signed = Signed.decode(message, SITS_OUT, limit=4096)
+    if announced is None or signed.body != announced.digest:
+        raise DecodeError("a device sits out of another round")
+    return signed.signer.hex()

@@ -45,6 +45,7 @@ class Options:
             from which a perceptron does not learn and accuracy has nothing to improve.
         ledger: Charges every round durably, with all statistics about the same people; None forgets with the process.
         people: Who is behind each device, in order; None takes each device's public key.
+        exchanges: 1 has devices commit and prove in one answer a round, for hosts that ask once (S2, S4); 2 apart.
         workers: Threads for devices; the compiled backends release the interpreter's lock.
     """
 
@@ -54,7 +55,12 @@ class Options:
     base: npt.NDArray[np.int64] | None = None
     ledger: Ledger | None = None
     people: Sequence[str] | None = None
+    exchanges: int = 2
     workers: int = 2
+
+    def __post_init__(self) -> None:
+        if self.exchanges not in (1, 2):
+            raise PolicyError(f"exchanges is {self.exchanges!r}, expected 1 or 2")
 
     def account(self, policy: RoundPolicy, keys: Sequence[bytes], clock: Callable[[], float]) -> RoundAccount | None:
         """Returns where the rounds of a federation are charged; None without a ledger.
