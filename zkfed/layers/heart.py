@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from zkfed.algebra.backend import Points
 from zkfed.commitments.rows import PrivateRows, row_weights
 from zkfed.encoding import digest
-from zkfed.errors import BudgetExceeded, DecodeError, IntegrityError, NotAuthorised, PolicyError, Replay
+from zkfed.errors import (
+    BudgetExceeded,
+    DecodeError,
+    IntegrityError,
+    NotAuthorised,
+    PolicyError,
+    Replay,
+    UnsatisfiedConstraint,
+)
 from zkfed.fixedpoint import quantise_update
 from zkfed.groth16.proof import Blinder
 from zkfed.groth16.prove import Prover
@@ -23,6 +30,7 @@ from zkfed.he.sealing import SealingPublicKey, seal
 from zkfed.layers.agreement import Agreement, Announced
 from zkfed.layers.beacon import open_beacon
 from zkfed.layers.registry import registration_terms
+from zkfed.layers.round_state import RoundState
 from zkfed.policy import UPDATE_BITS, RoundPolicy
 from zkfed.statements.improvement import check_norm
 from zkfed.statements.one_hot import CountTerms
@@ -58,22 +66,6 @@ def register_rows(policy: RoundPolicy, key: SigningKey, prover: Prover, rows: Pr
     return key.sign("registration", record.encode()).encode()
 
 
-@dataclass
-class _Round:
-    """What a device keeps of one round; secret."""
-
-    first: Announced
-    base: npt.NDArray[np.int64]
-    terms: Terms | OwnTerms | CountTerms | None  # of S1: None until the beacon has drawn the rows
-    update: ModelUpdate = field(repr=False)
-    blinder: int = field(repr=False)
-    point: Points = field(repr=False)
-    commit: Signed = field(repr=False)
-    rows: PrivateRows | None = field(default=None, repr=False)
-    proof: bytes = field(default=b"", repr=False)
-    sealed: dict[int, tuple[bytes, bytes]] = field(default_factory=dict, repr=False)
-
-
 class Device:
     """One enrolled client.
 
@@ -106,7 +98,7 @@ class Device:
             agreement.registry.terms.check_shape(rows)
         self.agreement, self._key, self._prover = agreement, key, prover
         self._rows = rows
-        self._round: _Round | None = None
+        self._round: RoundState | None = None
 
     def __repr__(self) -> str:
         return f"Device({self._key.public.hex()[:16]}..., secrets hidden)"
@@ -114,6 +106,39 @@ class Device:
     @property
     def public_key(self) -> bytes:
         return self._key.public
+
+    @property
+    def first(self) -> Announced:
+        """The first announcement of the round that this device has committed to; raises PolicyError without one."""
+        return self._current().first
+
+    def committed(self, announcement: bytes) -> bytes:
+        """Returns this device's commit under the announcement with a digest, b"" if it has made none."""
+        if self._round is None or self._round.first.digest != announcement:
+            return b""
+        return self._round.commit.encode()
+
+    def save(self) -> bytes:
+        """Returns what this device must not forget of its current round, b"" before the first. Secret.
+
+        Store it before an answer leaves the device; `restore` takes it back.
+        """
+        return b"" if self._round is None else self._round.encode()
+
+    def restore(self, state: bytes) -> None:
+        """Takes back what `save` returned, after a restart.
+
+        Raises:
+            DecodeError, SignatureInvalid, NotAuthorised, ProofInvalid, IntegrityError: See `RoundState.decode`.
+            PolicyError: Likewise, or this device is in a round already.
+        """
+        if self._round is not None:
+            raise PolicyError("this device is in a round: restore it before anything else")
+        if state:
+            self._round = RoundState.decode(state, self.agreement, self.public_key)
+            if self._round.reveals:
+                with contextlib.suppress(UnsatisfiedConstraint):  # it sat out then, and does again
+                    self.accept_beacon(self._round.reveals)
 
     def quantise(self, before: npt.NDArray[np.int64], after: npt.NDArray[Any]) -> ModelUpdate:
         """Returns the clipped fixed-point update from a base model to trained weights.
@@ -187,7 +212,7 @@ class Device:
         point = agreement.generators.commit(update.integers, blinder)
         body = Commit(announced.digest, agreement.backend.encode(point), kind)
         signed = self._key.sign("commit", body.encode())
-        self._round = _Round(announced, np.asarray(base, dtype=np.int64), terms, update, blinder, point, signed)
+        self._round = RoundState(announced, np.asarray(base, dtype=np.int64), terms, update, blinder, point, signed)
         return signed.encode()
 
     def accept_receipt(self, receipt: bytes) -> None:
@@ -227,7 +252,7 @@ class Device:
         )
         if isinstance(current.terms, OwnTerms) and current.terms.drawn.beacon != beacon.value:
             raise Replay("the beacon of this round was opened before, over another commit list")
-        current.terms, current.rows = terms, self._rows.take(terms.drawn.indices)
+        current.terms, current.rows, current.reveals = terms, self._rows.take(terms.drawn.indices), tuple(reveals)
         terms.check(
             self._private(current), squared_norm_max=agreement.squared_norm_max,
             millionths=agreement.policy.millionths(current.first.body.round),
@@ -292,7 +317,7 @@ class Device:
         current.sealed[body.attempt] = (announced.digest, message)
         return message
 
-    def _prove(self, current: _Round) -> bytes:
+    def _prove(self, current: RoundState) -> bytes:
         agreement = self.agreement
         if current.terms is None:
             raise PolicyError("the round's beacon is not open: no rows are drawn yet")
@@ -300,7 +325,7 @@ class Device:
         proof = self._prover.prove(instance, self._private(current), self._blinders(current))
         return proof.encode(agreement.backend)
 
-    def _private(self, current: _Round) -> dict[str, Any]:
+    def _private(self, current: RoundState) -> dict[str, Any]:
         """Returns what the statement's circuit reads: update and, for S1, the drawn rows."""
         terms, rows = current.terms, current.rows
         if isinstance(terms, OwnTerms) and rows is not None:
@@ -309,7 +334,7 @@ class Device:
             raise PolicyError("the round's beacon is not open: no rows are drawn yet")
         return terms.private(current.update.integers)
 
-    def _blinders(self, current: _Round) -> tuple[Blinder, ...]:
+    def _blinders(self, current: RoundState) -> tuple[Blinder, ...]:
         """Returns the openings of C_D and, for S1, of the sketch of the drawn rows."""
         rows, order = current.rows, self.agreement.order
         if rows is None:
@@ -320,7 +345,7 @@ class Device:
 
         return current.blinder, of_sketch
 
-    def _encrypt(self, key: PublicKey, current: _Round) -> bytes:
+    def _encrypt(self, key: PublicKey, current: RoundState) -> bytes:
         return encrypt(key, self.agreement.plaintext.pack(current.update.integers, current.blinder)).to_bytes()
 
     def _check_form(self, update: ModelUpdate) -> None:
@@ -344,7 +369,7 @@ class Device:
         maximum = terms.loss_change_max(policy.millionths(round_number), policy.improvement.base_loss_min)
         terms.check_update(update.integers, squared_norm_max=self.agreement.squared_norm_max, loss_change_max=maximum)
 
-    def _current(self) -> _Round:
+    def _current(self) -> RoundState:
         if self._round is None:
             raise PolicyError("this device has not committed to a round")
         return self._round

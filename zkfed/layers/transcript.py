@@ -154,8 +154,8 @@ class Transcript:
         """Reads what `head` wrote, with all checks of `load`, as a transcript without rounds.
 
         Raises:
-            LimitExceeded, DecodeError, PolicyError, KeyRefused, SignatureInvalid, NotAuthorised,
-            Replay, ProofInvalid: See `load`.
+            LimitExceeded: The model is larger than that.
+            DecodeError, PolicyError, KeyRefused, SignatureInvalid, NotAuthorised, Replay, ProofInvalid: See `load`.
         """
         r = Reader(data, "zkfed/v1/head", MESSAGE_BYTES_MAX)
         objects = r.list(8)

@@ -8,6 +8,7 @@ from zkfed.updates.update import Verdict
 
 __all__ = [
     "AttemptFailed",
+    "EnrolmentClosed",
     "Event",
     "Progress",
     "Refused",
@@ -27,6 +28,22 @@ class Event:
     """
 
     round: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentClosed(Event):
+    """It is settled which devices may take part; `round` is 0.
+
+    Attributes:
+        devices: Enrolled keys.
+        refused: Answers that were turned down.
+    """
+
+    devices: int
+    refused: int
+
+    def __str__(self) -> str:
+        return f"enrolment closed: {self.devices} devices, {self.refused} refused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,7 @@ class Rounds:
         replies = (yield Ask(kind, self.clients, parts, round=state.number, channel=channel)) or Replies()
         yield from self._note_faults(state, replies.faults)
         yield from self._receive_commits(state, replies.messages)
-        heard = state.committers | {v.client for v in state.refused}
+        heard = state.committers | {v.client for v in state.refused} | set(state.sitting)
         silent = [Fault(c, "no-answer", "no answer came before the node went on") for c in self.clients]
         yield from self._note_faults(state, [f for f in silent if f.client not in heard])
         self._timed(state, "commit", start)
