@@ -21,6 +21,7 @@ __all__ = [
     "MESSAGE_BYTES_MAX",
     "Transport",
     "check_channel",
+    "check_start",
     "message_digest",
 ]
 
@@ -60,16 +61,18 @@ class Transport(Protocol):
         """
         ...
 
-    def fetch(self, channel: str) -> tuple[bytes, ...]:
-        """Returns all messages of a channel, each once, in the order of arrival.
+    def fetch(self, channel: str, *, start: int = 0) -> tuple[bytes, ...]:
+        """Returns the messages of a channel, each once, in the order of arrival.
 
         What was returned once stays at the front, as long as nobody tampers with the medium: a
         later fetch only adds at the end. A channel that nobody wrote to is empty.
 
         Args:
             channel: Where to look.
+            start: How many messages to skip from the front: those that were fetched before.
 
         Raises:
+            ValueError: `start` is negative.
             IntegrityError: What is stored does not match its address.
             LimitExceeded: A stored message, or the channel, is above the limit.
             TransportError: The channel's name is malformed, or the medium failed.
@@ -92,6 +95,12 @@ def check_channel(channel: str) -> tuple[str, ...]:
             f"joined by '/', at most {CHANNEL_CHARACTERS_MAX} characters"
         )
     return tuple(channel.split("/"))
+
+
+def check_start(start: int) -> None:
+    """Raises ValueError unless `start` is a number of messages to skip."""
+    if type(start) is not int or start < 0:
+        raise ValueError(f"start is {start!r}, expected an int of at least 0")
 
 
 def message_digest(message: bytes, maximum: int) -> str:

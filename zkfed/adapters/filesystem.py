@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zkfed.errors import IntegrityError, LimitExceeded, TransportError, ZkfedError
-from zkfed.ports import CHANNEL_BYTES_MAX, MESSAGE_BYTES_MAX, check_channel, message_digest
+from zkfed.ports import CHANNEL_BYTES_MAX, MESSAGE_BYTES_MAX, check_channel, check_start, message_digest
 
 __all__ = ["FilesystemTransport"]
 
@@ -86,9 +86,10 @@ class FilesystemTransport:
                     os.unlink(temporary, dir_fd=folder)
         return address
 
-    def fetch(self, channel: str) -> tuple[bytes, ...]:
-        """Returns all messages of a channel in the order of arrival; see `Transport.fetch`."""
+    def fetch(self, channel: str, *, start: int = 0) -> tuple[bytes, ...]:
+        """Returns the messages of a channel in the order of arrival; see `Transport.fetch`."""
         segments = check_channel(channel)
+        check_start(start)
         messages: dict[str, bytes] = {}
         room = self.channel_bytes_max
         with _faults_as_errors("fetch from", channel):
@@ -97,7 +98,11 @@ class FilesystemTransport:
                     with _locked(folder):  # a listing beside a rename may miss the earlier of two files
                         entries = _entries(folder)
                     for entry in entries:
-                        if entry.address not in messages:
+                        if entry.address in messages:
+                            continue
+                        if len(messages) < start:
+                            messages[entry.address] = b""  # read before: only its place counts
+                        else:
                             message = _read(folder, entry, self.message_bytes_max)
                             room -= len(message)
                             if room < 0:
@@ -107,7 +112,7 @@ class FilesystemTransport:
                             messages[entry.address] = message
             except _NoFolder:
                 return ()
-        return tuple(messages.values())
+        return tuple(messages.values())[start:]
 
     def _free_name(self, folder: int, address: str, size: int) -> str | None:
         """Returns the name to rename a new message to, or None if it is there and intact."""

@@ -5,10 +5,11 @@ For tests, and for a whole federation in one process. It is gone with the proces
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 from zkfed.errors import LimitExceeded
-from zkfed.ports import CHANNEL_BYTES_MAX, MESSAGE_BYTES_MAX, check_channel, message_digest
+from zkfed.ports import CHANNEL_BYTES_MAX, MESSAGE_BYTES_MAX, check_channel, check_start, message_digest
 
 __all__ = ["MemoryTransport"]
 
@@ -43,8 +44,9 @@ class MemoryTransport:
             self._channels[channel] = messages
         return address
 
-    def fetch(self, channel: str) -> tuple[bytes, ...]:
-        """Returns all messages of a channel in the order of arrival; see `Transport.fetch`."""
+    def fetch(self, channel: str, *, start: int = 0) -> tuple[bytes, ...]:
+        """Returns the messages of a channel in the order of arrival; see `Transport.fetch`."""
         check_channel(channel)
+        check_start(start)
         with self._lock:
-            return tuple(self._channels.get(channel, {}).values())
+            return tuple(itertools.islice(self._channels.get(channel, {}).values(), start, None))

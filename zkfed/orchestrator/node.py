@@ -101,6 +101,16 @@ class Node:
     def __repr__(self) -> str:
         return f"Node(policy {self.policy.digest.hex()[:16]}..., secrets hidden)"
 
+    def sign(self, kind: str, body: bytes) -> Signed:
+        """Signs, as the adders, what a host adds around the asks ("ask"); nothing of a round is signed so.
+
+        Raises:
+            ValueError: Another kind.
+        """
+        if kind != "ask":
+            raise ValueError(f"kind is {kind!r}, a host signs asks only")
+        return self._adder_key.sign(kind, body)
+
     @property
     def rounds(self) -> Rounds:
         """What runs after the enrolment; raises PolicyError before it."""

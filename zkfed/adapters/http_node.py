@@ -1,0 +1,221 @@
+"""A transport over HTTP: the node's side, a small ASGI application over any other transport.
+
+    pip install 'zkfed[http]'
+
+It stores messages and hands them out; it opens none. Bodies are counted while they come, all of
+them together stay below one limit, and a body that stops coming is dropped. It does not protect
+against somebody who fills the channels that may be written to: give `may_write` the enrolled keys,
+and put the usual reverse proxy in front for TLS, rates and logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from zkfed.errors import (
+    DecodeError,
+    LimitExceeded,
+    NotAuthorised,
+    SignatureInvalid,
+    TransportError,
+    ZkfedError,
+)
+from zkfed.orchestrator.http_wire import BINARY, JSON, encode_page, request_signer
+from zkfed.ports import Transport
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+__all__ = ["HttpNode", "serving"]
+
+UPLOAD_BYTES_MAX = 1 << 24
+IN_FLIGHT_BYTES_MAX = 1 << 25
+BODY_S_MAX = 60.0
+MayWrite = Callable[[str, bytes | None], bool]
+_STATUS: dict[type[ZkfedError], int] = {
+    LimitExceeded: 413, DecodeError: 400, SignatureInvalid: 401, NotAuthorised: 403, TransportError: 400,
+}  # fmt: skip
+
+
+class _Busy(Exception):
+    """All uploads together are above their limit."""
+
+
+class _WrongType(Exception):
+    """The body is not of the type that is taken."""
+
+
+class HttpNode:
+    """The application: `HttpNode(store, may_write=...).app` runs under any ASGI server.
+
+    Args:
+        store: Where messages are kept; also what the node's own roles use.
+        may_write: (channel, key that signed the request or None) -> whether it may be published.
+        upload_bytes_max: The limit of one body.
+
+    Raises:
+        TransportError: Starlette is not installed.
+    """
+
+    def __init__(
+        self, store: Transport, *, may_write: MayWrite, upload_bytes_max: int = UPLOAD_BYTES_MAX
+    ) -> None:  # fmt: skip
+        try:
+            import starlette  # noqa: F401 - says early what is missing
+        except ImportError:
+            raise TransportError("an HTTP node needs starlette and uvicorn: pip install 'zkfed[http]'") from None
+        self._store, self._may_write, self._upload_bytes_max = store, may_write, upload_bytes_max
+        self._in_flight = 0
+
+    @property
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+
+        return Starlette(routes=[Route("/v1/{channel:path}", self._answer, methods=["GET", "POST"])])
+
+    async def _answer(self, request: Request) -> Response:
+        from starlette.requests import ClientDisconnect
+        from starlette.responses import Response
+
+        try:
+            publish = request.method == "POST"
+            return await (self._publish(request) if publish else self._fetch(request))
+        except _WrongType as error:
+            return _refusal(415, TransportError(str(error)))
+        except _Busy:
+            busy = TransportError("the node is taking as many uploads as it can; try again")
+            return _refusal(503, busy, {"retry-after": "1"})
+        except ZkfedError as error:
+            status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
+            return _refusal(status, error)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception:  # noqa: BLE001 - nothing of a fault's text leaves the node
+            return _refusal(500, TransportError("the node failed; the message was not taken"))
+
+    async def _publish(self, request: Request) -> Response:
+        from starlette.concurrency import run_in_threadpool
+
+        channel, headers = request.path_params["channel"], request.headers
+        if headers.get("content-type", "").split(";")[0].strip().lower() != BINARY:
+            raise _WrongType(f"a message is sent as {BINARY}")
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise _WrongType("a message is sent as it is, without content-encoding")
+        body = await self._body(request)
+        try:
+            key = request_signer(headers, "POST", request.url.path, body, now_s=int(time.time()))
+            if not self._may_write(channel, key):
+                raise NotAuthorised("this key may not write to that channel" if key else "sign the request")
+            if headers.get("idempotency-key", "").lower() not in ("", hashlib.sha256(body).hexdigest()):
+                raise DecodeError("the body is not the message of its idempotency key, its SHA-256")
+            address = await run_in_threadpool(self._store.publish, channel, body)
+        finally:
+            self._in_flight -= len(body)
+        return _json(200, {"address": address})
+
+    async def _body(self, request: Request) -> bytes:
+        """Returns a body of at most the limit, and adds its size to what is in flight."""
+        declared = request.headers.get("content-length", "0")
+        if not declared.isascii() or not declared.isdigit() or int(declared[:20]) > self._upload_bytes_max:
+            raise LimitExceeded(f"a message of {declared[:20]} bytes, at most {self._upload_bytes_max} are carried")
+        body, taken = bytearray(), 0
+        try:
+            async with asyncio.timeout(BODY_S_MAX):
+                async for piece in request.stream():
+                    if len(body) + len(piece) > self._upload_bytes_max:
+                        raise LimitExceeded(f"a message above {self._upload_bytes_max} bytes")
+                    if self._in_flight + len(piece) > IN_FLIGHT_BYTES_MAX:
+                        raise _Busy
+                    self._in_flight += len(piece)
+                    taken += len(piece)
+                    body += piece
+            if int(declared) not in (0, len(body)):
+                raise DecodeError(f"a body of {len(body)} bytes where {declared} were announced")
+        except TimeoutError:
+            self._in_flight -= taken
+            raise TransportError(f"the body did not end within {BODY_S_MAX:g} s") from None
+        except BaseException:
+            self._in_flight -= taken
+            raise
+        return bytes(body)
+
+    async def _fetch(self, request: Request) -> Response:
+        from starlette.concurrency import run_in_threadpool
+        from starlette.responses import Response
+
+        start = request.query_params.get("start", "0")
+        if not (start.isascii() and start.isdigit() and len(start) < 10):
+            raise DecodeError("start is a number of messages")
+
+        def page() -> bytes:
+            return encode_page(self._store.fetch(request.path_params["channel"], start=int(start)))
+
+        return Response(await run_in_threadpool(page), media_type=BINARY)
+
+
+def _json(status: int, value: dict[str, str], headers: dict[str, str] | None = None) -> Response:
+    from starlette.responses import Response
+
+    return Response(json.dumps(value), status_code=status, media_type=JSON, headers=headers)
+
+
+def _refusal(status: int, error: ZkfedError, headers: dict[str, str] | None = None) -> Response:
+    # The connection is closed: what is left of a body that was not read must not be taken for a request.
+    return _json(status, {"code": error.code, "text": str(error)}, {"connection": "close", **(headers or {})})
+
+
+@contextlib.contextmanager
+def serving(
+    node: HttpNode, *, host: str = "127.0.0.1", port: int = 0, tls: tuple[str, str] | None = None
+) -> Iterator[str]:
+    """Runs a node under uvicorn in a thread, and yields its URL.
+
+    Args:
+        node: The node.
+        host: Address to listen on.
+        port: 0 takes a free one.
+        tls: Files of certificate and private key; None listens without TLS.
+
+    Raises:
+        TransportError: The address cannot be used, or uvicorn is not installed.
+    """
+    try:
+        import uvicorn
+    except ImportError:
+        raise TransportError("an HTTP node needs uvicorn: pip install 'zkfed[http]'") from None
+    certificate, private = tls or (None, None)
+    config = uvicorn.Config(
+        node.app, log_level="critical", access_log=False, timeout_keep_alive=30, server_header=False, lifespan="off",
+        ssl_certfile=certificate, ssl_keyfile=private, limit_concurrency=4096, http="h11", ws="none",
+    )  # fmt: skip
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as fault:
+        listener.close()
+        raise TransportError(f"cannot listen on {host}:{port}: {fault.strerror}") from None
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="zkfed-http", daemon=True)
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        yield f"{'https' if tls else 'http'}://{host}:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()

@@ -1,0 +1,147 @@
+"""What HTTP client and node say to each other besides messages: signatures of requests, pages, error bodies.
+
+    POST /v1/CHANNEL           body: one message, application/octet-stream -> {"address": SHA-256}
+    GET  /v1/CHANNEL?start=N   -> a page of messages, each behind its address
+    an error                   -> {"code": "limit-exceeded", "text": "..."}, application/json
+
+A signed request has three headers: the Ed25519 key, the time, and a signature over method, path,
+SHA-256 of the body and time. A replay within the time window publishes the same bytes again, which
+changes nothing; reading needs no signature, since nothing on a transport is secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from zkfed.encoding import Reader, Writer
+from zkfed.errors import DecodeError, IntegrityError, SignatureInvalid, ZkfedError, excerpt
+from zkfed.updates.signing import SigningKey, verify_signature
+
+__all__ = [
+    "BINARY",
+    "ERROR_BYTES_MAX",
+    "JSON",
+    "PAGE_BYTES",
+    "decode_error",
+    "decode_page",
+    "encode_page",
+    "parse_json",
+    "request_signer",
+    "signature_headers",
+]
+
+BINARY, JSON = "application/octet-stream", "application/json"
+PAGE_BYTES = 1 << 23
+"""A page ends after the message that reaches this size."""
+ERROR_BYTES_MAX = 1 << 16
+CLOCK_S_MAX = 300
+"""How far the clocks of a device and a node may be apart."""
+_KIND = "http-request"
+
+
+def _to_sign(method: str, path: str, body: bytes, at_s: int) -> bytes:
+    w = Writer("zkfed/v1/http-request").text(method).text(path)
+    return w.bytes(hashlib.sha256(body).digest()).u64(at_s).finish()
+
+
+def signature_headers(key: SigningKey, method: str, path: str, body: bytes, *, now_s: int) -> dict[str, str]:
+    """Returns the headers that sign a request."""
+    signed = key.sign(_KIND, _to_sign(method, path, body, now_s))
+    return {"zkfed-key": signed.signer.hex(), "zkfed-time": str(now_s), "zkfed-signature": signed.signature.hex()}
+
+
+def request_signer(headers: Mapping[str, str], method: str, path: str, body: bytes, *, now_s: int) -> bytes | None:
+    """Returns the key that signed a request, None if it is not signed.
+
+    Raises:
+        SignatureInvalid: The signature does not hold, or its time is too far from now.
+    """
+    values = [headers.get(f"zkfed-{name}") for name in ("key", "time", "signature")]
+    if values == [None, None, None]:
+        return None
+    key, at, signature = (v or "" for v in values)
+    if not (at.isascii() and at.isdigit() and len(at) < 16) or abs(int(at) - now_s) > CLOCK_S_MAX:
+        raise SignatureInvalid(f"the request's time is not within {CLOCK_S_MAX} s of the node's: set the clock")
+    try:
+        public, proof = bytes.fromhex(key), bytes.fromhex(signature)
+    except ValueError:
+        raise SignatureInvalid("the request's key and signature are not hexadecimal") from None
+    verify_signature(public, proof, _KIND, _to_sign(method, path, body, int(at)))
+    return public
+
+
+def encode_page(messages: tuple[bytes, ...]) -> bytes:
+    """Returns the first messages, up to `PAGE_BYTES` or one message, as a page."""
+    parts, size = list[bytes](), 0
+    for message in messages:
+        if parts and size + len(message) > PAGE_BYTES:
+            break
+        parts += [hashlib.sha256(message).digest(), message]
+        size += len(message)
+    return Writer("zkfed/v1/http-page").list(parts).finish()
+
+
+def decode_page(data: bytes, limit: int) -> list[bytes]:
+    """Reads a page.
+
+    Raises:
+        DecodeError, LimitExceeded: Not a page, or a message above `limit` bytes.
+        IntegrityError: A message is not the one of its address.
+    """
+    r = Reader(data, "zkfed/v1/http-page")
+    parts = r.list(1 << 21, limit=max(limit, 32))
+    r.finish()
+    if len(parts) % 2:
+        raise DecodeError("a page of messages without their addresses")
+    for address, message in zip(parts[::2], parts[1::2], strict=True):
+        if hashlib.sha256(message).digest() != address:
+            raise IntegrityError(f"a message of {len(message)} bytes does not match its address; fetch again")
+    return parts[1::2]
+
+
+def parse_json(data: bytes) -> dict[str, Any]:
+    """Reads a JSON object; a key that comes twice is refused, as readers differ in which one they take.
+
+    Raises:
+        DecodeError: Not such an object.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({k for k, _ in pairs}) != len(pairs):
+            raise ValueError("a key twice")
+        return dict(pairs)
+
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError):
+        raise DecodeError(f"expected a JSON object with unique keys, got {excerpt(data[:64])!r}") from None
+    if not isinstance(value, dict):
+        raise DecodeError(f"expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def decode_error(data: bytes) -> tuple[str, str]:
+    """Returns (code, text) of an error body; the text is cut and escaped.
+
+    Raises:
+        DecodeError: Not an error body.
+    """
+    value = parse_json(data)
+    code, text = value.get("code"), value.get("text")
+    if not isinstance(code, str) or not isinstance(text, str) or len(code) > 64:
+        raise DecodeError('expected {"code": ..., "text": ...}')
+    return code, excerpt(text, 200)
+
+
+def error_of(code: str) -> type[ZkfedError] | None:
+    """Returns the class with a code, None if this version has none."""
+    todo: list[type[ZkfedError]] = [ZkfedError]
+    while todo:
+        found = todo.pop()
+        if found.code == code:
+            return found
+        todo += found.__subclasses__()
+    return None

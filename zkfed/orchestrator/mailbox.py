@@ -1,0 +1,258 @@
+"""Nodes and members that meet over a transport: numbered asks, signed replies.
+
+    NAME/policy        the pinned policy; NAME is the start of its digest, which members know beforehand
+    NAME/asks/K        the K-th ask, signed by the adders, K = 0, 1, ...
+    NAME/own/K/CLIENT  what comes with it for one client alone
+    NAME/answers/K     the replies, each signed by its client over the ask's digest
+    NAME/records       every round's record, for anybody who checks
+
+The last ask has no request: the node goes.
+
+Whoever can write into the transport can add messages; those are not signed by whom they must be and
+are passed over. Whoever runs it can withhold messages: then the node goes on without a client after
+its window, and a round with too few clients is abandoned; nothing is released.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+
+from zkfed.encoding import Reader, Writer, digest
+from zkfed.errors import DecodeError, TransportError, ZkfedError
+from zkfed.orchestrator.calls import Ask, Fault, Replies, Steps
+from zkfed.orchestrator.events import Event, Progress
+from zkfed.orchestrator.member import Member
+from zkfed.orchestrator.node import Node
+from zkfed.orchestrator.notes import fault_of
+from zkfed.policy import RoundPolicy
+from zkfed.ports import Transport
+from zkfed.updates.messages import MESSAGE_BYTES_MAX
+from zkfed.updates.signing import Signed, SigningKey
+
+__all__ = ["MemberMailbox", "NodeMailbox", "federation_name", "fetch_policy"]
+
+STAGES = {"enrol": "enrol", "register": "register", "join": "commit", "round": "commit", "look": "beacon"}
+REPLIES_EACH_MAX = 4
+"""Replies of one client to one ask that are looked at; an honest one sends one."""
+
+
+def federation_name(policy: RoundPolicy) -> str:
+    """Returns the first segment of a federation's channels: 32 digits of its pinned policy's digest."""
+    return policy.digest.hex()[:32]
+
+
+def fetch_policy(transport: Transport, policy_digest: bytes) -> RoundPolicy:
+    """Returns the pinned policy with a digest that the caller knows from elsewhere.
+
+    Raises:
+        TransportError: No such policy is there.
+    """
+    for message in transport.fetch(f"{policy_digest.hex()[:32]}/policy"):
+        try:
+            policy = RoundPolicy.decode(message)
+        except ZkfedError:
+            continue
+        if policy.digest == policy_digest:
+            return policy
+    raise TransportError(
+        f"no policy with the digest {policy_digest.hex()} is there: is the node up, and the digest right?"
+    )
+
+
+@dataclass(frozen=True)
+class _Reply:
+    """What a member answers to an ask: a message, or why there is none."""
+
+    ask: bytes
+    message: bytes = field(repr=False)
+    code: str = ""
+    reason: str = ""
+
+    def encode(self) -> bytes:
+        w = Writer("zkfed/v1/reply").bytes(self.ask).bytes(self.message)
+        return w.text(self.code).text(self.reason).finish()
+
+    @classmethod
+    def decode(cls, data: bytes) -> _Reply:
+        r = Reader(data, "zkfed/v1/reply", MESSAGE_BYTES_MAX)
+        out = cls(r.bytes(exact=32), r.bytes(), r.text(limit=64), r.text(limit=1024))
+        r.finish()
+        return out
+
+
+def _ask_digest(body: bytes) -> bytes:
+    return digest("zkfed/v1/posted-ask-digest", body)
+
+
+class NodeMailbox:
+    """Carries a node's asks over a transport.
+
+    Args:
+        node: The node.
+        transport: Where its members are.
+        devices: The enrolment ends as soon as so many have answered.
+        window_s: How long an ask waits for those that have not answered.
+        poll_s: How often the transport is looked at.
+
+    Raises:
+        TransportError: The policy could not be published.
+    """
+
+    def __init__(
+        self, node: Node, transport: Transport, *, devices: int, window_s: float = 600.0, poll_s: float = 0.05
+    ) -> None:
+        self.node, self.transport, self.name = node, transport, federation_name(node.policy)
+        self._devices, self._window_s, self._poll_s = devices, window_s, poll_s
+        self._number = 0
+        transport.publish(f"{self.name}/policy", node.policy.encode())
+
+    def run(self, rounds: int) -> Iterator[Event]:
+        """Enrols, runs rounds, publishes their records, and tells the members that it goes.
+
+        Raises:
+            PolicyError, BudgetExceeded: See `Node.enrol` and `Rounds.run`.
+            TransportError: The transport failed for longer than its own patience.
+        """
+        try:
+            yield from self._drive(self.node.enrol())
+            for _ in range(rounds):
+                yield from self._drive(self.node.run(1))
+                self.transport.publish(f"{self.name}/records", self.node.transcript.rounds[-1].encode())
+        finally:
+            self._post(b"", ())
+
+    def _drive(self, steps: Steps) -> Iterator[Event]:
+        replies = None
+        try:
+            while True:
+                step = steps.send(replies)
+                if isinstance(step, Ask):
+                    replies = yield from self._carry(step)
+                else:
+                    replies = None
+                    yield step
+        except StopIteration:
+            return
+        finally:
+            steps.close()
+
+    def _post(self, request: bytes, clients: tuple[str, ...]) -> bytes:
+        body = Writer("zkfed/v1/posted-ask").u64(self._number).bytes(request)
+        encoded = body.list([bytes.fromhex(c) for c in clients]).finish()
+        self.transport.publish(f"{self.name}/asks/{self._number}", self.node.sign("ask", encoded).encode())
+        self._number += 1
+        return _ask_digest(encoded)
+
+    def _carry(self, ask: Ask) -> Generator[Event, None, Replies]:
+        for client, own in ask.own.items():
+            self.transport.publish(f"{self.name}/own/{self._number}/{client[:32]}", own)
+        channel = f"{self.name}/answers/{self._number}"
+        posted = self._post(ask.request, ask.clients)
+        total, give_up_s = len(ask.clients) or self._devices, time.monotonic() + self._window_s
+        replies, seen = dict[str, _Reply](), 0
+        heard = dict[str, int]()
+        while len(replies) < total and time.monotonic() < give_up_s:
+            messages = self.transport.fetch(channel, start=seen)
+            seen += len(messages)
+            for message in messages:
+                client, reply = self._open(message, posted, ask, heard)
+                if reply is not None and client not in replies:
+                    replies[client] = reply
+                    stage = STAGES.get(ask.kind, ask.kind)
+                    yield Progress(ask.round, stage, len(replies), total, ask.attempt, ask.group)
+            if not messages:
+                time.sleep(self._poll_s)
+        faults = [Fault(c, r.code, r.reason) for c, r in replies.items() if r.code]
+        if ask.kind == "seal":
+            faults += [Fault(c, "no-answer", "no answer within the window") for c in ask.clients if c not in replies]
+        return Replies(tuple(r.message for r in replies.values() if r.message), tuple(faults))
+
+    def _open(self, message: bytes, posted: bytes, ask: Ask, heard: dict[str, int]) -> tuple[str, _Reply | None]:
+        """Returns who replied, and what; nothing for what is no reply of an asked client to this ask."""
+        try:
+            signed = Signed.decode(message, "reply", limit=MESSAGE_BYTES_MAX)
+            client = signed.signer.hex()
+            heard[client] = heard.get(client, 0) + 1
+            if (ask.clients and client not in ask.clients) or heard[client] > REPLIES_EACH_MAX:
+                return client, None
+            reply = _Reply.decode(signed.body)
+        except ZkfedError:
+            return "unknown", None
+        return client, reply if reply.ask == posted else None
+
+
+class MemberMailbox:
+    """Answers a node's asks over a transport.
+
+    Args:
+        member: The device.
+        transport: Where the node is.
+        policy: The pinned policy: whose asks are answered.
+        key: The device's signing key.
+        keep: Called with `Member.state()` before each answer leaves: store it durably. Secret.
+    """
+
+    def __init__(
+        self,
+        member: Member,
+        transport: Transport,
+        *,
+        policy: RoundPolicy,
+        key: SigningKey,
+        keep: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self.member, self.transport, self.policy, self._key = member, transport, policy, key
+        self.name, self._keep = federation_name(policy), keep
+        self._number = 0
+        self.is_over = False
+
+    def poll(self) -> str:
+        """Answers the newest ask if there is one; returns its kind, "" if nothing was to do.
+
+        Asks that were overtaken are passed over: their answers would come too late.
+
+        Raises:
+            TransportError: The transport failed; the next call tries again.
+        """
+        newest = None
+        while (posted := self._posted(self._number)) is not None:
+            newest, self._number = posted, self._number + 1
+        if newest is None:
+            return ""
+        asked, request, clients = newest
+        if not request:
+            self.is_over = True
+            return ""
+        if clients and self.member.public_key not in clients:
+            return ""
+        own = self.transport.fetch(f"{self.name}/own/{self._number - 1}/{self.member.public_key.hex()[:32]}")
+        try:
+            message, code, reason = self.member.handle(request, own[0] if own else b""), "", ""
+        except Exception as error:  # noqa: BLE001 - a device runs other people's training code
+            message, (code, reason) = b"", fault_of(error)
+        if self._keep is not None:
+            self._keep(self.member.state())
+        reply = _Reply(asked, message, code, reason[:200])
+        self.transport.publish(
+            f"{self.name}/answers/{self._number - 1}", self._key.sign("reply", reply.encode()).encode()
+        )
+        return Ask.decode(request).kind
+
+    def _posted(self, number: int) -> tuple[bytes, bytes, list[bytes]] | None:
+        """Returns (digest, request, clients) of the ask with a number, if the adders signed it."""
+        for message in self.transport.fetch(f"{self.name}/asks/{number}"):
+            try:
+                signed = Signed.decode(message, "ask", limit=2 * MESSAGE_BYTES_MAX)
+                if signed.signer != self.policy.adder_key:
+                    continue
+                r = Reader(signed.body, "zkfed/v1/posted-ask", 2 * MESSAGE_BYTES_MAX)
+                if r.u64() != number:
+                    raise DecodeError("an ask of another number")
+                request, clients = r.bytes(), r.list(1 << 14, exact=32)
+                r.finish()
+            except ZkfedError:
+                continue
+            return _ask_digest(signed.body), request, clients
+        return None
