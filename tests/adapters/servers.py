@@ -80,5 +80,5 @@ def running(name: str, folder: Path, config: str) -> Iterator[Broker]:
 NATS = 'listen: "127.0.0.1:@PORT@"\njetstream { store_dir: "@FOLDER@/store" }\n'
 MOSQUITTO = (
     "listener @PORT@ 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
-    "persistence true\npersistence_location @FOLDER@/\nautosave_on_changes true\nautosave_interval 1\nuser root\n"
+    "persistence true\npersistence_location @FOLDER@/\nautosave_interval 10\nuser root\n"
 )
