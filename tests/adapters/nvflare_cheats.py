@@ -1,0 +1,47 @@
+"""Sites that do something else than `ZkfedProve`: a class of the tests that a job can name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.shareable import Shareable
+
+from zkfed.adapters.nvflare import ZkfedProve
+from zkfed.orchestrator.calls import Answer
+from zkfed.orchestrator.kit import open_identity
+from zkfed.updates.sealed import SealedUpdate
+from zkfed.updates.signing import SigningKey
+
+
+class Cheats(ZkfedProve):
+    """Honest on site-1 and site-2; every other site has a way of its own to get round the proof."""
+
+    def process(self, shareable: Any, fl_ctx: Any) -> Any:
+        site = fl_ctx.get_identity_name()
+        if site == "site-4" and self._is_enrolled(fl_ctx):
+            return Shareable({"weights": [1e9]})  # no DXO
+        return super().process(shareable, fl_ctx)
+
+    def _is_enrolled(self, fl_ctx: Any) -> bool:
+        return b"ask-round" in fl_ctx.get_prop("zkfed_request")[:32]
+
+    def _answer(self, shareable: Any, fl_ctx: Any) -> bytes:
+        answer = super()._answer(shareable, fl_ctx)
+        if fl_ctx.get_identity_name() == "site-3" and self._is_enrolled(fl_ctx):
+            workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+            return forged(answer, open_identity(Path(workspace.get_root_dir()) / "zkfed-identity"))
+        return answer
+
+
+def forged(message: bytes, key: SigningKey) -> bytes:
+    """Returns an answer whose proof has A and C in each other's place, signed anew by its own site."""
+    answer = Answer.decode(message)
+    update = SealedUpdate.decode(answer.sealed)
+    proof, point = update.seal.proof, 48
+    c = 3 * point
+    swapped = proof[c : c + point] + proof[point:c] + proof[:point] + proof[c + point :]
+    signed = key.sign("seal", replace(update.seal, proof=swapped).encode())
+    return Answer(answer.commit, SealedUpdate(signed, update.outer).encode()).encode()

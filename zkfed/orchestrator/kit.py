@@ -1,0 +1,143 @@
+"""What the hosts of one federation hold alike, as a folder of files, and the key that each device has alone.
+
+A framework that starts its processes from a configuration names this folder in it, and nothing else: a
+kit holds a policy, proving keys and a public benchmark, and nothing secret. Whoever runs a device checks
+the kit before the first round, or makes it anew from the same policy; a node's word does not replace it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.errors import DecodeError, PolicyError, StoreFault
+from zkfed.files import map_file, replace_file
+from zkfed.groth16.keys import ProvingKey
+from zkfed.orchestrator.member import Provers
+from zkfed.orchestrator.node import Node
+from zkfed.orchestrator.options import Options
+from zkfed.policy import RoundPolicy
+from zkfed.updates.signing import SigningKey
+
+__all__ = ["open_identity", "open_node", "open_provers", "write_kit"]
+
+_ARRAYS = ("features", "labels", "base")
+_KEYS = ("statement", "noise", "registration")
+_SEED_BYTES = 32
+
+
+def write_kit(
+    folder: str | Path,
+    policy: RoundPolicy,
+    keys: tuple[ProvingKey, ...],
+    *,
+    benchmark: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
+    base: npt.NDArray[np.int64] | None = None,
+) -> None:
+    """Writes a kit; all of it is public, and whoever can change it decides what devices agree to.
+
+    Args:
+        folder: It is created; a kit that is there is replaced.
+        policy: Without pinned keys, or with them.
+        keys: Proving keys of the statement, of N and, for S1, of the registration.
+        benchmark: (X, y) of statement S2; None for the others.
+        base: W0 of round 1, integers at scale 2^f; None is all zeros.
+
+    Raises:
+        KeyRefused: A proving key is not fit to be written.
+        StoreFault: A file cannot be written.
+    """
+    root = Path(folder)
+    features, labels = benchmark or (None, None)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        for name, array in zip(_ARRAYS, (features, labels, base), strict=True):
+            (root / f"{name}.npy").unlink(missing_ok=True)
+            if array is not None:
+                np.save(root / f"{name}.npy", array, allow_pickle=False)
+    except OSError as error:
+        raise StoreFault(f"{root.name} cannot be written: {error.strerror}") from None
+    for name, key in zip(_KEYS, keys, strict=False):
+        key.save(root / f"{name}.key")
+    replace_file(root / "policy.bin", [policy.encode()])
+
+
+def open_provers(folder: str | Path) -> Provers:
+    """Opens a kit on a device.
+
+    Raises:
+        StoreFault: A file cannot be read.
+        DecodeError, PolicyError, KeyRefused: It does not hold what its name says.
+    """
+    policy, keys = _policy_and_keys(Path(folder))
+    return Provers(policy, keys)
+
+
+def open_node(folder: str | Path, *, exchanges: int = 2, allowed: Collection[bytes] | None = None) -> Node:
+    """Opens a kit on the server; raises as `open_provers`, and PolicyError as `Node`."""
+    root = Path(folder)
+    policy, keys = _policy_and_keys(root)
+    features, labels, base = (_array(root / f"{name}.npy") for name in _ARRAYS)
+    benchmark = None if features is None or labels is None else (features, labels)
+    return Node(policy, benchmark, options=Options(keys=keys, base=base, exchanges=exchanges), allowed=allowed)
+
+
+def open_identity(path: Path) -> SigningKey:
+    """Returns a device's signing key; at first use it is made, in a file that its owner alone can read.
+
+    Raises:
+        StoreFault: The file cannot be read or written, or others may read it.
+        DecodeError: It holds no key.
+    """
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return _read_identity(path)
+    except OSError as error:
+        raise StoreFault(f"{path.name} cannot be written: {error.strerror}") from None
+    with open(descriptor, "wb") as file:
+        seed = os.urandom(_SEED_BYTES)
+        file.write(seed)
+        file.flush()
+        os.fsync(file.fileno())
+    return SigningKey(seed)
+
+
+def _read_identity(path: Path) -> SigningKey:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise StoreFault(f"{path.name} cannot be read: {error.strerror}") from None
+    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+        raise StoreFault(f"{path.name} may be read by others than its owner: chmod 600, or better make a new key")
+    seed = bytes(map_file(path, 4096))
+    if len(seed) != _SEED_BYTES:
+        raise DecodeError(f"{path.name} has {len(seed)} bytes, a signing key has {_SEED_BYTES}")
+    return SigningKey(seed)
+
+
+def _policy_and_keys(root: Path) -> tuple[RoundPolicy, tuple[ProvingKey, ...]]:
+    policy = RoundPolicy.decode(bytes(map_file(root / "policy.bin", 1 << 16)))
+    count = 3 if policy.statement.kind == "S1" else 2
+    return policy, tuple(ProvingKey.load(root / f"{name}.key") for name in _KEYS[:count])
+
+
+def _array(path: Path) -> npt.NDArray[Any] | None:
+    """Returns an array of a kit, None where it has none."""
+    if not path.exists():
+        return None
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise StoreFault(f"{path.name} cannot be read: {error.strerror}") from None
+    except (ValueError, EOFError):
+        raise DecodeError(f"{path.name} is no NumPy array without objects") from None
+    if not isinstance(loaded, np.ndarray):
+        raise PolicyError(f"{path.name} holds several arrays, expected one")
+    return loaded
