@@ -2,57 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from examples.account import Account
-from zkfed.orchestrator import events
+from zkfed.renderers.rich import RichRenderer
 
 __all__ = ["Screen", "print_account"]
 
 console = Console(width=118)
 
 
-class Screen:
+class Screen(RichRenderer):
     """Shows a bar for the stage that runs and keeps a line for everything that matters."""
 
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+
     def __enter__(self) -> Self:
-        self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), console=console, transient=True,
-        )  # fmt: skip
-        self._progress.start()
-        self._task = self._progress.add_task("starting", total=None)
-        self._stage = ""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
-
-    def say(self, text: str) -> None:
-        """Prints a line above the bar."""
-        self._progress.console.print(text, highlight=False)
-
-    def show(self, event: events.Event) -> None:
-        """Shows one event."""
-        if isinstance(event, events.Progress):
-            stage = f"round {event.round} · {event.stage}" + (
-                f" · attempt {event.attempt}" if event.attempt > 1 else ""
-            )
-            if stage != self._stage:
-                self._progress.reset(self._task, total=event.total, description=stage)
-                self._stage = stage
-            self._progress.update(self._task, completed=event.done)
-            return
-        style = {
-            events.Refused: "yellow", events.AttemptFailed: "red", events.Released: "green",
-            events.RoundAbandoned: "red", events.RoundStarted: "bold",
-        }.get(type(event), "")  # fmt: skip
-        self._progress.console.print(str(event), style=style, highlight=False)
+        self.close()
 
 
 def print_account(report: dict[str, Any], account: Account, out: Path) -> None:
