@@ -15,13 +15,15 @@ import pytest
 pytest.importorskip("nvflare", reason="pip install 'zkfed[nvflare]'")
 
 from nvflare.apis.dxo import DXO, DataKind
-from nvflare.apis.fl_constant import FLContextKey, ReservedKey, ReturnCode
+from nvflare.apis.fl_constant import FilterKey, FLContextKey, ReservedKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.apis.shareable import Shareable
+from nvflare.apis.utils.task_utils import apply_filters
 from nvflare.apis.workspace import Workspace
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.app_common.widgets.component_path_authorizer import ComponentPathAuthorizer
+from nvflare.private.fed.app.fl_conf import create_privacy_manager
 
 from tests.adapters.nvflare_cheats import forged
 from tests.layers.parties import ROWS, make_policy, proving_keys
@@ -278,3 +280,40 @@ def test_classes_are_allowed_by_prefix(tmp_path: Path) -> None:
             else:
                 with pytest.raises(UnsafeComponentError):
                     authorizer.authorize_component_config(config, workspace=workspace)
+
+
+def test_a_site_enforces_the_filters_itself(kit: Path, tmp_path: Path) -> None:
+    """Filters in a site's own privacy.json run for every task, whatever the job says, and before its filters."""
+    fl_ctx = context("site", tmp_path)
+    filters = {
+        "task_data_filters": [{"path": "zkfed.adapters.nvflare.ZkfedRequest"}],
+        "task_result_filters": [{"path": "zkfed.adapters.nvflare.ZkfedProve", "args": {"kit": str(kit)}}],
+    }
+    policy = {"scopes": [{"name": "proved", **filters}], "default_scope": "proved"}
+    (tmp_path / "local" / "privacy.json").write_text(json.dumps(policy))
+    scope = create_privacy_manager(Workspace(str(tmp_path), "site"), names_only=False).get_scope("proved")
+    fl_ctx.set_prop(FLContextKey.SCOPE_OBJECT, scope, private=True, sticky=False)
+
+    host = AskedOnce(open_node(kit, exchanges=1), lambda event: None)
+    host.begin()
+    task = Shareable()
+    task.set_header(REQUEST, host.request)
+    apply_filters("task_data_filters", task, fl_ctx, {}, "train", FilterKey.IN)
+    left = apply_filters("task_result_filters", weights(trained(0)), fl_ctx, {}, "train", FilterKey.OUT)
+    host.take("site", FLModelUtils.from_shareable(left).meta[ANSWER])
+    # A task that would hand out the local model gets no further.
+    apply_filters("task_data_filters", Shareable(), fl_ctx, {}, "submit_model", FilterKey.IN)
+    left = apply_filters("task_result_filters", weights(trained(0)), fl_ctx, {}, "submit_model", FilterKey.OUT)
+    model = FLModelUtils.from_shareable(left)
+    assert (model.meta[CODE], list(model.params)) == ("decode", ["zkfed"])
+
+
+def test_a_missing_framework_is_named() -> None:
+    code = (
+        "import sys; sys.modules['nvflare'] = None\n"
+        "from zkfed.errors import TransportError\n"
+        "try:\n    import zkfed.adapters.nvflare\n"
+        "except TransportError as error:\n    sys.exit(str(error))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert "pip install 'zkfed[nvflare]'" in done.stderr
