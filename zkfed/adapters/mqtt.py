@@ -43,6 +43,7 @@ __all__ = ["MqttTransport"]
 _ITEM_BYTES_MAX = (1 << 20) - 1024  # with its topic below 1 MiB, the limit of common brokers
 _CLOCK_BYTES = 8
 _ECHO_S_MAX = 5.0
+_KEEPALIVE_S = 5  # paho also waits that long for a TLS handshake, and nothing can interrupt it
 _NOT_THIS_USER = (4, 5, 134, 135)  # as MQTT 3.1.1 and 5 number it
 _REFUSED = 128  # a subscription's answer from here on
 
@@ -50,9 +51,9 @@ _REFUSED = 128  # a subscription's answer from here on
 @dataclass
 class _Session:
     client: aiomqtt.Client
-    reading: asyncio.Task[None] | None = None
+    lost: asyncio.Future[None]  # the task that takes what arrives
+    echoes: dict[bytes, asyncio.Future[None]]
     channels: set[str] = field(default_factory=set)
-    echoes: dict[bytes, asyncio.Future[None]] = field(default_factory=dict)
 
 
 @dataclass
@@ -187,42 +188,42 @@ class MqttTransport:
         finally:
             session.echoes.pop(mark, None)
 
-    async def _take(self, session: _Session) -> None:
+    async def _take(self, client: aiomqtt.Client, echoes: dict[bytes, asyncio.Future[None]]) -> None:
         """Sorts what arrives into channels, until the connection ends."""
         import aiomqtt
 
         with contextlib.suppress(aiomqtt.MqttError):
-            async for message in session.client.messages:
+            async for message in client.messages:
                 levels, payload = message.topic.value.split("/"), message.payload
-                log, echo = self._logs.get("/".join(levels[2:-1])), session.echoes.get(payload)
+                log, echo = self._logs.get("/".join(levels[2:-1])), echoes.get(payload)
                 if len(levels) == 3 and echo is not None and not echo.done():
                     echo.set_result(None)
                 elif log is not None and len(payload) > _CLOCK_BYTES:
                     log.take(int.from_bytes(payload[:_CLOCK_BYTES], "big"), payload[_CLOCK_BYTES:])
-        for echo in (echo for echo in session.echoes.values() if not echo.done()):
-            echo.set_exception(aiomqtt.MqttError("the connection ended"))
 
     async def _connect(self) -> _Session:
         import aiomqtt
 
+        quick = min(_ECHO_S_MAX, self._timeout_s / 2)
         client = aiomqtt.Client(
             self._url.host, self._url.port, username=self._url.user, password=self._url.password,
-            tls_context=self._tls, timeout=self._timeout_s, identifier=f"zkfed-{secrets.token_hex(8)}",
+            tls_context=self._tls, timeout=quick, keepalive=_KEEPALIVE_S, identifier=f"zkfed-{secrets.token_hex(8)}",
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # else an answer waits 40 ms
         )  # fmt: skip
         try:
             await client.__aenter__()
-        except aiomqtt.MqttError as fault:
+        except (aiomqtt.MqttError, asyncio.CancelledError) as fault:
+            client._client._sock_close()  # aiomqtt leaves it open when a broker does not answer
             if _number(getattr(fault, "rc", None)) in _NOT_THIS_USER:
                 raise TransportError(f"{self._url} refuses this user or password; check them") from None
             if "CERTIFICATE_VERIFY_FAILED" in str(fault):
                 raise TransportError(f"{self._url} has no certificate that fits: {excerpt(str(fault), 160)}") from None
             raise
-        session = _Session(client)
-        session.reading = asyncio.get_running_loop().create_task(self._take(session))
+        echoes: dict[bytes, asyncio.Future[None]] = {}
+        session = _Session(client, asyncio.ensure_future(self._take(client, echoes)), echoes)
         try:
-            await self._subscribe(session, f"{self.prefix}/{self._writer}/~")
-            async with asyncio.timeout(min(_ECHO_S_MAX, self._timeout_s / 2)):
+            async with asyncio.timeout(quick):
+                await self._subscribe(session, f"{self.prefix}/{self._writer}/~")
                 await self._echo(session)
         except BaseException as fault:
             await self._disconnect(session)  # leaves nothing behind
@@ -239,9 +240,8 @@ class MqttTransport:
 
         with contextlib.suppress(aiomqtt.MqttError):
             await session.client.__aexit__(None, None, None)
-        if session.reading is not None:
-            session.reading.cancel()
-            await asyncio.gather(session.reading, return_exceptions=True)
+        session.lost.cancel()
+        await asyncio.gather(session.lost, return_exceptions=True)
 
 
 def _number(code: object) -> int:

@@ -45,6 +45,7 @@ class _Session:
     jetstream: JetStreamContext
     direct: bool
     item_bytes_max: int
+    lost: asyncio.Future[None]
 
 
 @dataclass
@@ -102,7 +103,7 @@ class NatsTransport:
         return f"NatsTransport({str(self._url)!r}, prefix={self.prefix!r})"
 
     def close(self) -> None:
-        """Closes the connection and ends its thread."""
+        """Closes the connection."""
         self._background.close()
 
     def publish(self, channel: str, message: bytes) -> str:
@@ -129,8 +130,7 @@ class NatsTransport:
     async def _put(self, session: _Session, subject: str, item: bytes) -> None:
         from nats.js.errors import APIError, NotFoundError
 
-        name = hashlib.sha256(subject.encode() + b"\0" + item).hexdigest()
-        jetstream = session.jetstream
+        name, jetstream = hashlib.sha256(subject.encode() + b"\0" + item).hexdigest(), session.jetstream
         try:
             answer = await jetstream.publish(subject, item, stream=self.prefix, headers={"Nats-Msg-Id": name})
             if answer.duplicate:
@@ -181,22 +181,25 @@ class NatsTransport:
             options |= {"user": self._url.user, "password": self._url.password}
         elif self._url.user is not None:
             options["token"] = self._url.user
-        client = _client_class()(self._tls is not None)
+        client, lost = _client_class()(self._tls is not None), asyncio.get_running_loop().create_future()
+
+        async def gone() -> None:
+            lost.cancel()
+
         try:
             await client.connect(
-                f"nats://{self._url.where.split('://')[1]}", allow_reconnect=False, error_cb=quiet, name="zkfed",
+                f"nats://{self._url.where.split('://')[1]}", allow_reconnect=False, error_cb=quiet, closed_cb=gone,
                 connect_timeout=max(1, int(self._timeout_s)), **options,
             )  # fmt: skip
-            return await self._open(client)
+            return await self._open(client, lost)
         except BaseException as fault:
-            # Not `client.close`, which waits for an answer: a broker may not send one.
             if client._transport is not None:
-                client._transport.close()
+                client._transport.close()  # `client.close` waits for an answer
             if isinstance(fault, Error) and "authorization" in str(fault).lower():
                 raise TransportError(f"{self._url} refuses this user or token; check them") from None
             raise
 
-    async def _open(self, client: Client) -> _Session:
+    async def _open(self, client: Client, lost: asyncio.Future[None]) -> _Session:
         from nats.js.api import DiscardPolicy, StreamConfig
         from nats.js.errors import NotFoundError
 
@@ -221,7 +224,8 @@ class NatsTransport:
             raise TransportError(
                 f"{self._url} carries {size!r} bytes at once, at least {_PAYLOAD_BYTES_MIN} are needed"
             )
-        return _Session(client, jetstream, bool(info.config.allow_direct), min(size, _ITEM_BYTES_MAX) - _HEADERS_BYTES)
+        size = min(size, _ITEM_BYTES_MAX) - _HEADERS_BYTES
+        return _Session(client, jetstream, bool(info.config.allow_direct), size, lost)
 
     async def _disconnect(self, session: _Session) -> None:
         await session.client.close()

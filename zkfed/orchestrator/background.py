@@ -13,14 +13,24 @@ import contextlib
 import ssl
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from zkfed.errors import TransportError, ZkfedError, excerpt
 
-__all__ = ["Background", "BrokerUrl", "read_url"]
+__all__ = ["Background", "BrokerUrl", "Connection", "read_url"]
 
-C = TypeVar("C")
+
+class Connection(Protocol):
+    """What a connection is to `Background`: something that may be lost."""
+
+    @property
+    def lost(self) -> asyncio.Future[None]:
+        """Done once the connection is."""
+        ...
+
+
+C = TypeVar("C", bound=Connection)
 T = TypeVar("T")
 
 _PAUSE_S, _PAUSE_S_MAX, _GRACE_S = 0.05, 1.0, 5.0
@@ -135,7 +145,7 @@ class Background(Generic[C]):
             try:
                 async with asyncio.timeout_at(give_up):
                     connection = await self._connected()
-                    return await action(connection)
+                    return await _unless_lost(asyncio.ensure_future(action(connection)), connection.lost)
             except ZkfedError:
                 raise
             except ssl.SSLCertVerificationError as fault:
@@ -197,3 +207,15 @@ class Background(Generic[C]):
         thread.join(_GRACE_S)
         if not thread.is_alive():
             loop.close()
+
+
+async def _unless_lost(task: asyncio.Future[T], lost: asyncio.Future[None]) -> T:
+    """Returns the task's result; libraries go on waiting for an answer on a connection that is gone."""
+    try:
+        both: set[asyncio.Future[T] | asyncio.Future[None]] = {task, lost}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ConnectionResetError("the connection ended")
+        return task.result()
+    finally:
+        task.cancel()
