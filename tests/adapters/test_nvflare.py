@@ -26,6 +26,7 @@ from nvflare.app_common.widgets.component_path_authorizer import ComponentPathAu
 from nvflare.private.fed.app.fl_conf import create_privacy_manager
 
 from tests.adapters.nvflare_cheats import forged
+from tests.layers.counts import count_keys, count_policy
 from tests.layers.parties import ROWS, make_policy, proving_keys
 from zkfed import LocalFederation, check_release
 from zkfed.adapters.nvflare import ANSWER, CODE, REQUEST, ZkfedAggregator, ZkfedProve, ZkfedRequest
@@ -179,6 +180,26 @@ def test_a_round_without_a_job(kit: Path, tmp_path: Path) -> None:
 
     released = aggregator.aggregate_model()
     assert released.meta["zkfed_accepted"] == 3  # both honest ones and the clipped one
+    check_release(aggregator._opened().node.transcript)
+
+
+def test_a_statistic_is_counted_so_too(tmp_path: Path) -> None:
+    """S4: the array is a vector of counts; what is no whole number is refused, not rounded."""
+    policy = count_policy(attempts=1)
+    write_kit(tmp_path / "kit", policy, count_keys())
+    aggregator = ZkfedAggregator(str(tmp_path / "kit"))
+    sites = [Site(name, tmp_path / "kit", tmp_path) for name in ("a", "b", "half")]
+    vector = np.zeros(policy.model.shape)
+    vector.flat[0] = 1
+    for _ in ("enrol", "count"):
+        aggregator.reset_stats()
+        request = aggregator._opened().request
+        for site in sites[:2]:
+            aggregator.accept_model(site.answer(request, weights(vector)))
+        for wrong in (weights(vector / 2), weights(vector, DataKind.WEIGHT_DIFF)):
+            assert "whole numbers" in sites[2].answer(request, wrong).meta["zkfed_reason"]
+        released = aggregator.aggregate_model()
+    assert released.meta["zkfed_accepted"] == 2
     check_release(aggregator._opened().node.transcript)
 
 
