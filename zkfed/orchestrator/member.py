@@ -136,6 +136,11 @@ class Member:
     def public_key(self) -> bytes:
         return self._key.public
 
+    @property
+    def head(self) -> bytes:
+        """The agreement that this device takes part in, as `Transcript.head`; b"" before it joined a round."""
+        return self._head
+
     def handle(self, request: bytes, own: bytes = b"") -> bytes:
         """Answers one request of the node.
 

@@ -1,0 +1,75 @@
+"""`zkfed serve` and three `zkfed join` are a federation of four processes; its record holds for a fifth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from examples.serve_and_join import run
+from zkfed.cli.main import main
+from zkfed.cli.rows import read_model, read_rows
+from zkfed.errors import DecodeError, ModelRefused, StoreFault
+
+
+def test_four_processes_and_a_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    node, *devices = run(tmp_path)
+    assert node["status"] == "ok"
+    assert [d["data"]["rounds"] for d in devices] == [1, 1, 1]
+    assert {d["data"]["policy"] for d in devices} == {node["data"]["federation"]}
+    assert main(["check", str(tmp_path / "transcript"), "--format", "json"]) == 0
+    checked = json.loads(capsys.readouterr().out)
+    assert checked["data"]["policy"] == node["data"]["federation"]
+    state = tmp_path / "state-0"
+    assert state.stat().st_mode & 0o777 == 0o600
+    assert main(["inspect", str(state)]) == 0
+    assert "not shown" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["join", "http://127.0.0.1:1", "--federation", "zz", "--data", "x"], 2),
+        (["join", "http://127.0.0.1:1", "--federation", "00" * 32, "--data", "x", "--wait", "0"], 1),
+        (["join", "ftp://h", "--federation", "00" * 32, "--data", "x"], 1),
+        (["serve", "--benchmark", "nowhere.csv", "--classes", "2", "--devices", "2"], 1),
+    ],
+    ids=range(4),
+)
+def test_what_cannot_work_ends_with_one_line(
+    arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+def test_rows_and_models_are_read_without_running_anything(tmp_path: Path) -> None:
+    good = tmp_path / "rows.csv"
+    good.write_text("0.5,-1,1\n0.25,1,0\n")
+    x, y = read_rows(good)
+    assert x.tolist() == [[0.5, -1], [0.25, 1]]
+    assert (y.tolist(), y.dtype.kind) == ([1, 0], "i")
+    np.savez(tmp_path / "rows.npz", X=x, y=y)
+    assert read_rows(tmp_path / "rows.npz")[0].tolist() == x.tolist()
+    for text in ("", "a,b\n", "1,2\n3\n", "2.5,1\n", "nan,1\n", "SECRET,1\n"):
+        good.write_text(text)
+        with pytest.raises(DecodeError) as caught:
+            read_rows(good)
+        assert "SECRET" not in str(caught.value)
+    np.savez(tmp_path / "object.npz", X=np.array([object()]), y=np.array([0]))
+    with pytest.raises(DecodeError):
+        read_rows(tmp_path / "object.npz")
+    with pytest.raises(StoreFault):
+        read_rows(tmp_path)
+    (tmp_path / "model.joblib").write_bytes(b"\x80\x04.")
+    with pytest.raises(ModelRefused, match="runs whatever it says"):
+        read_model(tmp_path / "model.joblib", (3, 1))
+    np.savez(tmp_path / "model.npz", coef=np.ones((1, 2)), intercept=np.ones(1))
+    assert read_model(tmp_path / "model.npz", (3, 1)).tolist() == [[1], [1], [1]]
+    with pytest.raises(ModelRefused, match="expected them to make"):
+        read_model(tmp_path / "model.npz", (4, 1))

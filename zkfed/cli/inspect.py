@@ -1,0 +1,192 @@
+"""`zkfed inspect FILE`: says what a file or folder of zkfed is, without its secrets and without trusting it."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zkfed.cli.output import HOLDS, Output
+from zkfed.errors import DecodeError, StoreFault, ZkfedError, excerpt
+
+__all__ = ["add_parser", "describe", "run"]
+
+FILE_BYTES_MAX = 1 << 32
+READ_BYTES_MAX = 1 << 27
+Facts = dict[str, Any]
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Adds the command."""
+    added: argparse.ArgumentParser = commands.add_parser("inspect", help="say what a file of zkfed is; no secrets")
+    added.add_argument("file", type=Path)
+    return added
+
+
+def run(options: argparse.Namespace, output: Output) -> int:
+    """Prints kind, size, digest and public fields."""
+    what = describe(options.file)
+    output.result("\n".join(f"{name:12}{value}" for name, value in what.items()), what)
+    return HOLDS
+
+
+def describe(path: Path) -> Facts:
+    """Returns what is public of a file or folder that zkfed wrote.
+
+    Raises:
+        DecodeError: It is none, or not whole.
+        StoreFault: It cannot be read.
+        LimitExceeded: It is larger than any such file.
+    """
+    from zkfed.files import map_file
+
+    if path.is_dir():
+        return _folder(path)
+    data = map_file(path, FILE_BYTES_MAX)
+    facts: Facts = {"kind": "", "bytes": len(data)}
+    if len(data) <= READ_BYTES_MAX:
+        facts["sha256"] = hashlib.sha256(data).hexdigest()
+    head = bytes(data[:68])
+    if head.startswith(b"SQLite format 3\0"):
+        return facts | _ledger(path)
+    if head.startswith(b"zkfed device store 1\n"):
+        return facts | {"kind": "device store", "secret": "encrypted observations of one person; not shown"}
+    tag = _tag(head)
+    if _tag(head[4:]) == "zkfed/v2/proving-key":  # behind the length of its header
+        return facts | _proving_key(path)
+    if tag in SECRET:
+        return facts | {"kind": SECRET[tag], "secret": "not shown"} | _public_half(tag, path)
+    if len(data) > READ_BYTES_MAX:
+        raise DecodeError(f"a {tag or 'file'} of {len(data)} bytes: larger than any of its kind")
+    if tag in READERS:
+        return facts | READERS[tag](bytes(data))
+    if tag.startswith("zkfed/"):
+        return facts | {"kind": tag, "note": "known by its tag only"}
+    raise DecodeError(f"no file of zkfed: it begins with {excerpt(head[:32])!r}")
+
+
+def _tag(head: bytes) -> str:
+    size = int.from_bytes(head[:4], "big")
+    raw = head[4 : 4 + size]
+    is_whole = len(head) > 4 and 0 < size <= 64 and len(raw) == size
+    return raw.decode("ascii") if is_whole and raw.isascii() and raw.decode("ascii").isprintable() else ""
+
+
+def _folder(path: Path) -> Facts:
+    from zkfed.layers.transcript import Transcript
+
+    if not (path / "index").exists():
+        raise StoreFault("the folder holds no transcript: no file `index` is in it")
+    transcript = Transcript.load(path)
+    policy = transcript.agreement.policy
+    return {
+        "kind": "transcript", "statement": policy.statement.kind, "rounds": len(transcript.rounds),
+        "devices": len(transcript.agreement.enrolled), "policy": policy.digest.hex(),
+        "adders": policy.adder_key.hex(), "key holder": policy.holder_key.hex(),
+        "note": "read, not checked: `zkfed check` checks it",
+    }  # fmt: skip
+
+
+def _ledger(path: Path) -> Facts:
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        try:
+            names = [n for (n,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' LIMIT 20")]
+            ours = [n for n in names if isinstance(n, str) and n.isidentifier()]
+            rows = {n: connection.execute(f'SELECT count(*) FROM "{n}"').fetchone()[0] for n in ours}  # noqa: S608
+        finally:
+            connection.close()
+    except (sqlite3.Error, ValueError):
+        raise DecodeError("an SQLite file that cannot be read as a ledger") from None
+    if not {"header", "entry", "answer"} <= rows.keys():
+        raise DecodeError("an SQLite file, but no ledger of zkfed")
+    counted = ", ".join(f"{count} {name}" for name, count in sorted(rows.items()))
+    return {"kind": "privacy ledger", "rows": counted, "note": "its chain is checked when a Ledger opens it"}
+
+
+def _proving_key(path: Path) -> Facts:
+    from zkfed.groth16.keys import ProvingKey
+
+    key = ProvingKey.load(path)
+    return {"kind": "proving key"} | _of_verifying(key.verifying)
+
+
+def _of_verifying(key: Any) -> Facts:
+    layout = key.layout
+    return {"circuit": layout.name, "curve": layout.curve.name, "origin": key.origin, "digest": key.digest.hex()}
+
+
+def _verifying_key(data: bytes) -> Facts:
+    from zkfed.groth16.keys import VerifyingKey
+
+    return {"kind": "verifying key"} | _of_verifying(VerifyingKey.decode(data))
+
+
+def _policy(data: bytes) -> Facts:
+    from zkfed.policy import RoundPolicy
+
+    policy = RoundPolicy.decode(data)
+    return {
+        "kind": "policy", "statement": policy.statement.kind, "digest": policy.digest.hex(),
+        "clip norm": policy.clip_norm, "epsilon": policy.epsilon, "delta": policy.delta,
+        "min clients": policy.min_clients, "attempts": policy.attempts, "setup": policy.setup,
+        "adders": policy.adder_key.hex() or "not pinned", "key holder": policy.holder_key.hex() or "not pinned",
+    }  # fmt: skip
+
+
+def _signed(data: bytes) -> Facts:
+    from zkfed.updates.signing import Signed, kind_of
+
+    kind = kind_of(data)
+    signed = Signed.decode(data, kind, limit=READ_BYTES_MAX)
+    return {"kind": f"signed {excerpt(kind, 64)}", "signer": signed.signer.hex(), "body bytes": len(signed.body)}
+
+
+def _sealed(data: bytes) -> Facts:
+    from zkfed.updates.sealed import SealedUpdate
+
+    update = SealedUpdate.decode(data)
+    return {
+        "kind": "sealed update", "signer": update.signed.signer.hex(), "commit": update.seal.commit.hex(),
+        "proof bytes": len(update.seal.proof), "ciphertext bytes": len(update.outer),
+    }  # fmt: skip
+
+
+def _claim(data: bytes) -> Facts:
+    from zkfed.statements.keys import Claim
+
+    return {"kind": "claim", "says": str(Claim.decode(data))}
+
+
+def _round(data: bytes) -> Facts:
+    from zkfed.layers.transcript import RoundRecord
+
+    record = RoundRecord.decode(data)
+    return {
+        "kind": "record of a round", "digest": record.digest.hex(), "commits": len(record.commits),
+        "attempts": len(record.attempts),
+    }  # fmt: skip
+
+
+def _public_half(tag: str, path: Path) -> Facts:
+    if tag != "zkfed/v1/signing-key":
+        return {}
+    from zkfed.updates.key_file import load_key
+
+    try:
+        return {"public key": load_key(path).public.hex()}
+    except ZkfedError as error:
+        return {"warning": str(error)}
+
+
+SECRET = {
+    "zkfed/v1/signing-key": "signing key of a device", "zkfed/v1/member": "state of a device",
+    "zkfed/v1/device-round": "state of a device's round",
+}  # fmt: skip
+READERS: dict[str, Callable[[bytes], Facts]] = {
+    "zkfed/v1/verifying-key": _verifying_key, "zkfed/v1/policy": _policy, "zkfed/v1/signed": _signed,
+    "zkfed/v1/sealed-update": _sealed, "zkfed/v1/claim": _claim, "zkfed/v1/round-record": _round,
+}  # fmt: skip

@@ -1,0 +1,178 @@
+"""`zkfed join`: one device of a federation that a node serves over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+import ssl
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zkfed.cli.output import HOLDS, USAGE, Output
+from zkfed.errors import DecodeError, StoreFault, TransportError
+
+if TYPE_CHECKING:
+    from zkfed.layers.transcript import Transcript
+    from zkfed.orchestrator.mailbox import MemberMailbox
+    from zkfed.orchestrator.member import Member, Provers
+    from zkfed.policy import RoundPolicy
+    from zkfed.ports import Transport
+    from zkfed.updates.signing import SigningKey
+
+__all__ = ["add_parser", "run"]
+
+POLL_S, POLL_S_MAX = 0.05, 1.0
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Adds the command."""
+    added: argparse.ArgumentParser = commands.add_parser("join", help="take part in a federation that a node serves")
+    added.add_argument("url")
+    added.add_argument("--federation", required=True, help="64 hexadecimal digits, as the node printed them")
+    added.add_argument("--data", type=Path, required=True, help="own rows: CSV with the label last, or NPZ of X, y")
+    added.add_argument("--model", type=Path, help="NPZ with coef and intercept of a trained scikit-learn model")
+    added.add_argument("--key", type=Path, help="signing key of `zkfed keys sign`; made there if it is not there")
+    added.add_argument("--state", type=Path, help="where to keep what must survive a restart; secret")
+    added.add_argument("--out", type=Path, help="folder for the transcript")
+    added.add_argument("--ca", type=Path, help="certificates to trust, in place of the system's")
+    added.add_argument("--wait", type=float, default=60.0, help="seconds to wait for a node that is not up yet")
+    return added
+
+
+def run(options: argparse.Namespace, output: Output) -> int:
+    """Takes part until the node goes, then checks the whole record."""
+    from zkfed.adapters.http import HttpTransport
+    from zkfed.cli.serve import describe_policy
+    from zkfed.layers.bridge import check_release
+    from zkfed.orchestrator.mailbox import MemberMailbox
+
+    try:
+        digest = bytes.fromhex(options.federation)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        output.say("--federation takes the 64 hexadecimal digits that the node printed")
+        return USAGE
+    key = _key(options.key)
+    tls = None if options.ca is None else ssl.create_default_context(cafile=options.ca)
+    transport = HttpTransport(options.url, key=key, tls=tls, timeout_s=min(30.0, max(options.wait, 1.0)))
+    try:
+        policy = _policy(transport, digest, options.wait)
+        output.say(describe_policy(policy))
+        member = _member(options, policy, transport, key)
+        mailbox = MemberMailbox(member, transport, policy=policy, key=key, keep=_keeper(options.state))
+        output.say(f"this device is {key.public.hex()}; waiting for the node")
+        _take_part(mailbox, output)
+        transcript = _record(mailbox, transport)
+    finally:
+        transport.close()
+    check_release(transcript)
+    if options.out is not None:
+        transcript.save(options.out)
+    output.result(
+        f"holds: {len(transcript.rounds)} rounds, checked by this device",
+        {"rounds": len(transcript.rounds), "public_key": key.public.hex(), "policy": policy.digest.hex()},
+    )
+    return HOLDS
+
+
+def _take_part(mailbox: MemberMailbox, output: Output) -> None:
+    pause_s, quiet_since_s = POLL_S, time.monotonic()
+    while not mailbox.is_over:
+        kind = mailbox.poll()
+        if kind:
+            output.say(f"answered: {kind}")
+            pause_s, quiet_since_s = POLL_S, time.monotonic()
+        elif time.monotonic() - quiet_since_s > 5:
+            pause_s = min(2 * pause_s, POLL_S_MAX)
+        time.sleep(pause_s)
+
+
+def _key(path: Path | None) -> SigningKey:
+    from zkfed.updates.key_file import create_key, load_key
+    from zkfed.updates.signing import SigningKey
+
+    if path is None:
+        return SigningKey.generate()
+    return load_key(path) if path.exists() else create_key(path)
+
+
+def _policy(transport: Transport, digest: bytes, wait_s: float) -> RoundPolicy:
+    from zkfed.orchestrator.mailbox import fetch_policy
+
+    give_up_s = time.monotonic() + wait_s
+    while True:
+        try:
+            return fetch_policy(transport, digest)
+        except TransportError:
+            if time.monotonic() > give_up_s:
+                raise
+            time.sleep(0.5)
+
+
+def _member(options: argparse.Namespace, policy: RoundPolicy, transport: Transport, key: SigningKey) -> Member:
+    from zkfed.cli.rows import read_model, read_rows
+    from zkfed.orchestrator.client import Shard, Train, proximal_least_squares
+    from zkfed.orchestrator.member import Member
+
+    features, labels = read_rows(options.data)
+    if features.shape[1] != policy.improvement.model.features:
+        raise DecodeError(
+            f"{options.data.name} has {features.shape[1]} features, the federation {policy.improvement.model.features}"
+        )
+    train: Train = proximal_least_squares
+    if options.model is not None:
+        weights = read_model(options.model, policy.model.shape)
+        train = lambda *_: weights  # noqa: E731 - a model that is trained already
+    state = b""
+    if options.state is not None and options.state.exists():
+        state = _read_state(options.state)
+    provers = _provers(policy, transport)
+    return Member(provers, Shard(features, labels), key=key, train=train, state=state)
+
+
+def _provers(policy: RoundPolicy, transport: Transport) -> Provers:
+    from zkfed.orchestrator.key_parts import fetch_key
+    from zkfed.orchestrator.mailbox import federation_name
+    from zkfed.orchestrator.member import Provers
+
+    name = federation_name(policy)
+    for message in transport.fetch(f"{name}/keys"):
+        lines = message[:200].decode("ascii", errors="replace").split()
+        try:
+            names = [bytes.fromhex(line) for line in lines]
+        except ValueError:
+            continue
+        if len(names) == 2 and all(len(n) == 32 for n in names):
+            return Provers(policy, [fetch_key(transport, f"{name}/keys/{i}", n) for i, n in enumerate(names)])
+    raise TransportError("the node has published no proving keys: is it a node of this version?")
+
+
+def _read_state(path: Path) -> bytes:
+    from zkfed.files import map_file
+
+    if path.stat().st_mode & 0o077:
+        raise StoreFault(f"{path.name} may be read by others, and holds secrets: chmod 600 it")
+    return bytes(map_file(path, 1 << 30))
+
+
+def _keeper(path: Path | None) -> Any:
+    from zkfed.files import replace_file
+
+    return None if path is None else lambda state: replace_file(path, [state], mode=0o600)
+
+
+def _record(mailbox: MemberMailbox, transport: Transport) -> Transcript:
+    """Returns the public record, from the agreement that this device is in and the records that the node published."""
+    from zkfed.errors import ZkfedError
+    from zkfed.layers.transcript import RoundRecord, Transcript
+
+    if not mailbox.member.head:
+        raise TransportError("the node went before this device took part in a round")
+    transcript = Transcript.of_head(mailbox.member.head)
+    for message in transport.fetch(f"{mailbox.name}/records"):
+        try:
+            transcript.rounds.append(RoundRecord.decode(message))
+        except ZkfedError:
+            continue  # a stranger's
+    return transcript

@@ -1,0 +1,135 @@
+"""`zkfed serve`: a community node over HTTP; adders and key holder in this process."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zkfed.cli.output import HOLDS, Output
+from zkfed.errors import DecodeError, ZkfedError
+
+if TYPE_CHECKING:
+    from zkfed.groth16.keys import ProvingKey
+    from zkfed.orchestrator.node import Node
+    from zkfed.policy import RoundPolicy
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Adds the command."""
+    added: argparse.ArgumentParser = commands.add_parser(
+        "serve", help="run a community node over HTTP, for devices that `zkfed join`"
+    )
+    added.add_argument(
+        "--benchmark", type=Path, required=True, help="public rows: CSV with the label last, or NPZ of X, y"
+    )
+    added.add_argument("--classes", type=int, required=True, help="1 for regression")
+    added.add_argument("--devices", type=int, required=True, help="wait for so many, then begin")
+    added.add_argument("--rounds", type=int, default=1)
+    added.add_argument("--at-least", default="1%", help="improvement that every update proves")
+    added.add_argument("--clip", type=float, default=1.0, help="norm bound of an update")
+    added.add_argument("--epsilon", type=float, default=2.0, help="per attempt")
+    added.add_argument("--delta", type=float, default=1e-6)
+    added.add_argument("--epsilon-max", type=float, default=10.0, help="over all rounds")
+    added.add_argument("--keys", type=Path, help="folder of `zkfed keys setup`; without it, fresh development keys")
+    added.add_argument("--allow", type=Path, help="file of public keys that may enrol, one hexadecimal line each")
+    added.add_argument("--store", type=Path, help="folder for the messages; memory without it")
+    added.add_argument("--out", type=Path, help="folder for the transcript")
+    added.add_argument("--host", default="127.0.0.1")
+    added.add_argument("--port", type=int, default=8790)
+    added.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"), help="files; without them there is no TLS")
+    added.add_argument("--window", type=float, default=600.0, help="seconds that a device has for one answer")
+    return added
+
+
+def run(options: argparse.Namespace, output: Output) -> int:
+    """Serves one federation to its end."""
+    from zkfed.adapters.filesystem import FilesystemTransport
+    from zkfed.adapters.http_node import HttpNode, serving
+    from zkfed.adapters.memory import MemoryTransport
+    from zkfed.cli.rows import read_rows
+    from zkfed.orchestrator.key_parts import publish_key
+    from zkfed.orchestrator.mailbox import NodeMailbox
+    from zkfed.orchestrator.node import Node
+    from zkfed.orchestrator.options import Options, make_keys
+    from zkfed.policy import Improvement, LinearModel, RoundPolicy
+
+    benchmark = read_rows(options.benchmark)
+    model = LinearModel(features=benchmark[0].shape[1], classes=options.classes)
+    policy = RoundPolicy(
+        statement=Improvement(model=model, rows=len(benchmark[0]), at_least=options.at_least), clip_norm=options.clip,
+        epsilon=options.epsilon, delta=options.delta, min_clients=2, max_clients=max(64, options.devices),
+        epsilon_max=options.epsilon_max,
+    )  # fmt: skip
+    keys = make_keys(policy) if options.keys is None else _load_keys(options.keys)
+    node = Node(policy, benchmark, options=Options(keys=keys), allowed=_allowed(options.allow))
+    store = MemoryTransport() if options.store is None else FilesystemTransport(options.store)
+    mailbox = NodeMailbox(node, store, devices=options.devices, window_s=options.window)
+    names = [publish_key(store, f"{mailbox.name}/keys/{i}", key).hex() for i, key in enumerate(keys[:2])]
+    store.publish(f"{mailbox.name}/keys", "\n".join(names).encode())
+
+    def may_write(channel: str, key: bytes | None) -> bool:
+        return key is not None and channel.startswith(f"{mailbox.name}/answers/") and _is_known(node, key)
+
+    with serving(HttpNode(store, may_write=may_write), host=options.host, port=options.port, tls=options.tls) as url:
+        output.say(f"node up at {url}; {options.devices} devices may join, each with")
+        output.say(f"  zkfed join {url} --federation {node.policy.digest.hex()} --data ROWS.csv")
+        output.say("adders and key holder share this process: who reads its memory reads every update")
+        for event in mailbox.run(options.rounds):
+            output.say(str(event))
+        _wait_for_readers()
+    if options.out is not None:
+        node.transcript.save(options.out)
+    output.result(
+        f"{len(node.transcript.rounds)} rounds on record\n{node.guarantee()}",
+        {"url": url, "federation": node.policy.digest.hex(), "rounds": len(node.transcript.rounds)},
+    )
+    return HOLDS
+
+
+def _wait_for_readers() -> None:
+    """Leaves the last records where devices can fetch them, for a moment."""
+    import time
+
+    time.sleep(2.0)
+
+
+def _is_known(node: Node, key: bytes) -> bool:
+    """Returns whether a key may write: while devices enrol every one, afterwards the enrolled ones."""
+    with contextlib.suppress(ZkfedError):
+        return key in node.agreement.enrolled
+    return True
+
+
+def _load_keys(folder: Path) -> tuple[ProvingKey, ...]:
+    from zkfed.groth16.keys import ProvingKey
+
+    return ProvingKey.load(folder / "statement.key"), ProvingKey.load(folder / "noise.key")
+
+
+def _allowed(path: Path | None) -> frozenset[bytes] | None:
+    from zkfed.files import map_file
+
+    if path is None:
+        return None
+    try:
+        keys = [bytes.fromhex(line) for line in bytes(map_file(path, 1 << 26)).decode("ascii").split()]
+    except ValueError:
+        raise DecodeError(f"{path.name}: expected one public key, 64 hexadecimal digits, a line") from None
+    if any(len(key) != 32 for key in keys):
+        raise DecodeError(f"{path.name}: a public key has 64 hexadecimal digits")
+    return frozenset(keys)
+
+
+def describe_policy(policy: RoundPolicy) -> str:
+    """Returns what a device agrees to, in a few lines."""
+    share, spent = policy.millionths(1) / 1e4, f"at most {policy.epsilon_max:g} in all"
+    return (
+        f"{policy.statement.kind}: {policy.improvement.model}, {policy.improvement.rows} public rows\n"
+        f"every update improves by at least {share:g} %, its norm is at most {policy.clip_norm:g}\n"
+        f"epsilon {policy.epsilon:g} an attempt, {policy.attempts} attempts a round, {spent}, delta {policy.delta:g}; "
+        f"sums of at least {policy.min_clients} devices"
+    )

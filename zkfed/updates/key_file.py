@@ -1,0 +1,44 @@
+"""Signing keys on disk: one file each, readable by its owner only. Whoever has the file is the device."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from zkfed.encoding import Reader, Writer
+from zkfed.errors import StoreFault
+from zkfed.files import map_file, replace_file
+from zkfed.updates.signing import SigningKey
+
+__all__ = ["TAG", "create_key", "load_key"]
+
+TAG = "zkfed/v1/signing-key"
+
+
+def create_key(path: Path) -> SigningKey:
+    """Makes a fresh key and writes it to a new file with mode 0600.
+
+    Raises:
+        StoreFault: The file is there already, or cannot be written.
+    """
+    if path.exists():
+        raise StoreFault(f"{path.name} is there already: a key is never written over")
+    seed = os.urandom(32)
+    replace_file(path, [Writer(TAG).bytes(seed).finish()], mode=0o600)
+    return SigningKey(seed)
+
+
+def load_key(path: Path) -> SigningKey:
+    """Reads a key file.
+
+    Raises:
+        StoreFault: It cannot be read, or others may read it.
+        DecodeError, LimitExceeded: It holds something else.
+    """
+    data = bytes(map_file(path, 256))
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise StoreFault(f"{path.name} may be read by others: chmod 600 it, or make a new key if they have")
+    r = Reader(data, TAG, 256)
+    seed = r.bytes(exact=32)
+    r.finish()
+    return SigningKey(seed)
