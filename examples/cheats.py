@@ -17,7 +17,8 @@ from zkfed.groth16.prove import Prover
 from zkfed.he.encrypt import encrypt
 from zkfed.he.keys import PublicKey
 from zkfed.layers.agreement import Announced
-from zkfed.layers.heart import Device, _Round
+from zkfed.layers.heart import Device
+from zkfed.layers.round_state import RoundState
 from zkfed.orchestrator.client import Client
 from zkfed.ports import Transport
 from zkfed.statements.terms import Terms
@@ -44,7 +45,7 @@ class _CheatingDevice(Device):
     def _check(self, terms: Terms | None, update: ModelUpdate, round_number: int) -> None:
         """Checks nothing."""
 
-    def _prove(self, current: _Round) -> bytes:
+    def _prove(self, current: RoundState) -> bytes:
         agreement = self.agreement
         instance = agreement.improvement_instance(current.terms, current.first, self.public_key, current.point)
         blinders = self._blinders(current)
@@ -59,7 +60,7 @@ def forging(device: Device) -> None:
 class _OtherPlaintext(Device):
     """Proves its honest update and encrypts the opposite of it, ten times."""
 
-    def _encrypt(self, key: PublicKey, current: _Round) -> bytes:
+    def _encrypt(self, key: PublicKey, current: RoundState) -> bytes:
         other = np.clip(-10 * current.update.integers, -(1 << 15), (1 << 15) - 1)
         return encrypt(key, self.agreement.plaintext.pack(other, current.blinder)).to_bytes()
 

@@ -169,17 +169,21 @@ def test_auto_takes_what_fits() -> None:
     assert set(RENDERERS) == {"plain", "rich", "notebook", "jsonlines", "log", "otel"}
 
 
-def test_the_renderer_is_closed_when_whoever_follows_stops() -> None:
-    class Closing(PlainRenderer):
-        closed = 0
-
-        def close(self) -> None:
-            Closing.closed += 1
-
-    steps = follow(EVENTS, Closing(io.StringIO()))
+def test_the_renderer_is_closed_when_whoever_follows_stops_or_the_federation_fails() -> None:
+    out = Terminal()
+    steps = follow(EVENTS[3:], PlainRenderer(out))
     next(steps)
+    assert out.getvalue().endswith("commit 1/2")
     steps.close()
-    assert Closing.closed >= 1
+    assert out.getvalue().endswith("commit 1/2\r\x1b[2K")
+
+    def failing() -> Iterator[Event]:
+        yield EVENTS[3]
+        raise PolicyError("the budget is spent")
+
+    with pytest.raises(PolicyError):
+        list(follow(failing(), PlainRenderer(out)))
+    assert out.getvalue().endswith("commit 1/2\r\x1b[2K")
 
 
 @pytest.mark.parametrize(
