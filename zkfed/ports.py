@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 from zkfed.errors import LimitExceeded, TransportError, excerpt
@@ -19,6 +20,7 @@ __all__ = [
     "CHANNEL_BYTES_MAX",
     "CHANNEL_CHARACTERS_MAX",
     "MESSAGE_BYTES_MAX",
+    "Executor",
     "Transport",
     "check_channel",
     "check_start",
@@ -76,6 +78,29 @@ class Transport(Protocol):
             IntegrityError: What is stored does not match its address.
             LimitExceeded: A stored message, or the channel, is above the limit.
             TransportError: The channel's name is malformed, or the medium failed.
+        """
+        ...
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Runs works of zkfed elsewhere: in other processes, on other machines.
+
+    A work is a name that `zkfed.orchestrator.works` knows; what goes in and comes out is bytes. An
+    executor promises one answer a payload, in order, and repeats what a lost worker had not
+    answered: a work has no effect but its answer, so repeating it is safe.
+    """
+
+    def map(self, work: str, payloads: Iterable[bytes]) -> Iterator[bytes]:
+        """Yields the answer to each payload, in their order.
+
+        Args:
+            work: "check" or "add".
+            payloads: What `zkfed.orchestrator.fan_out` has written.
+
+        Raises:
+            TransportError: Workers were lost more often than the executor repeats, or cannot be
+                reached.
         """
         ...
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from zkfed.groth16.keys import VerifyingKey
 from zkfed.groth16.proof import Instance, Proof
+from zkfed.groth16.verify import verify_batch
+from zkfed.he.aggregate import add
 from zkfed.he.encrypt import Ciphertext
 from zkfed.he.keys import PublicKey
 from zkfed.layers.agreement import Announced
@@ -12,7 +16,20 @@ from zkfed.layers.noise import NoiseVector
 from zkfed.updates.messages import Announcement, Offer, Seal
 from zkfed.updates.signing import Signed
 
-__all__ = ["Candidate", "OpenAttempt", "answers"]
+__all__ = ["Candidate", "OpenAttempt", "Work", "answers"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """The two works of the adders that may be done elsewhere; whoever does them is trusted as the adders are.
+
+    Attributes:
+        verify: As `verify_batch`; a `TransportError` is nobody's fault and refuses nobody.
+        add: As `zkfed.he.aggregate.add`, to the same bytes.
+    """
+
+    verify: Callable[[VerifyingKey, Sequence[Instance], Sequence[Proof]], None] = verify_batch
+    add: Callable[[PublicKey, Sequence[Ciphertext], int], Ciphertext] = add
 
 
 @dataclass

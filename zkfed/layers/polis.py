@@ -16,17 +16,15 @@ import numpy.typing as npt
 
 from zkfed.algebra.backend import Points
 from zkfed.encoding import digest
-from zkfed.errors import CiphertextRefused, NotAuthorised, PolicyError, ProofInvalid, Replay, ZkfedError
+from zkfed.errors import CiphertextRefused, NotAuthorised, PolicyError, ProofInvalid, Replay, TransportError, ZkfedError
 from zkfed.groth16.proof import Proof
 from zkfed.groth16.prove import Prover
-from zkfed.groth16.verify import verify_batch
-from zkfed.he.aggregate import add
 from zkfed.he.encrypt import Ciphertext, encrypt
 from zkfed.he.keys import PublicKey
 from zkfed.he.sealing import SealingKey, open_sealed
 from zkfed.layers.agreement import Agreement, Announced
 from zkfed.layers.beacon import ADDER, Beacon, nonce_hash, open_beacon
-from zkfed.layers.intake import Candidate, OpenAttempt, answers
+from zkfed.layers.intake import Candidate, OpenAttempt, Work, answers
 from zkfed.layers.noise import NoiseVector, prove_noise
 from zkfed.statements.one_hot import CountTerms
 from zkfed.statements.own_data import OwnTerms
@@ -47,11 +45,14 @@ class Adder:
         key: The signing key that the policy pins.
         noise_prover: Of statement N.
         base: W0 of round 1.
+        work: Who checks proofs and adds; this process by default.
     """
 
     def __init__(
-        self, agreement: Agreement, key: SigningKey, noise_prover: Prover, *, base: npt.NDArray[np.int64]
-    ) -> None:
+        self, agreement: Agreement, key: SigningKey, noise_prover: Prover, *, base: npt.NDArray[np.int64],
+        work: Work | None = None,
+    ) -> None:  # fmt: skip
+        self._work = work or Work()
         if key.public != agreement.policy.adder_key:
             raise PolicyError("the policy pins another key for the adders")
         self.agreement, self._key, self._noise_prover = agreement, key, noise_prover
@@ -305,8 +306,11 @@ class Adder:
         key = self.agreement.improvement
         if not candidates:
             return {}
+        verify_batch = self._work.verify
         try:
             verify_batch(key, [c.instance for c in candidates], [c.proof for c in candidates])
+        except TransportError:
+            raise  # lost workers say nothing about a proof: nobody is refused, nothing was taken
         except ZkfedError as error:
             about = " for this commitment and the rows that the beacon drew" if self._beacon is not None else ""
             text = f"{key.layout.name}: the proof does not hold{about}"
@@ -371,7 +375,7 @@ class Adder:
         if len(members) < agreement.policy.min_clients:
             raise PolicyError(f"{len(members)} valid updates, the policy needs {agreement.policy.min_clients}")
         own = encrypt(entry.encryption_key, agreement.plaintext.pack(entry.noise.values, entry.noise.blinder))
-        total = add(entry.encryption_key, [*(entry.ciphertexts[m] for m in members), own], agreement.slots)
+        total = self._work.add(entry.encryption_key, [*(entry.ciphertexts[m] for m in members), own], agreement.slots)
         entry.closed = True
         body = Aggregate(attempt, members, digest("zkfed/v1/ciphertext", total.to_bytes()))
         signed = self._key.sign("aggregation", body.encode())

@@ -1,0 +1,191 @@
+"""Checking and adding on other processes ends as in this one, byte for byte, whoever is killed in the middle."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.layers.adder_messages import rewritten
+from tests.layers.counts import CountCohort
+from tests.layers.parties import Cohort, Opened, make_policy, signed
+from zkfed.adapters.processes import ProcessExecutor, SerialExecutor
+from zkfed.errors import PolicyError, TransportError
+from zkfed.he.aggregate import add
+from zkfed.layers.intake import Work
+from zkfed.orchestrator.fan_out import FanOut
+from zkfed.orchestrator.works import perform
+from zkfed.ports import Executor
+from zkfed.updates.sealed import SealedUpdate
+
+DEVICES = 12
+MAKE = [
+    pytest.param(lambda: Cohort(devices=DEVICES), id="updates"),
+    pytest.param(lambda: CountCohort(answers=[[0, 1, 0, 0, 0], [0] * 5] * (DEVICES // 2)), id="counts"),
+]
+
+
+class Wrapped:
+    """An executor that does something to the answers of another, or between them."""
+
+    def __init__(self, inner: Executor, change: Callable[[Iterator[bytes]], Iterator[bytes]]) -> None:
+        self._inner, self._change = inner, change
+
+    def map(self, work: str, payloads: Iterable[bytes]) -> Iterator[bytes]:
+        return self._change(self._inner.map(work, payloads))
+
+
+def killing(pids: Callable[[], list[int]], kills: list[int]) -> Callable[[Iterator[bytes]], Iterator[bytes]]:
+    """Kills one worker process after the first answer of each call, and notes it."""
+
+    def change(answers: Iterator[bytes]) -> Iterator[bytes]:
+        for number, answer in enumerate(answers):
+            if number == 0:
+                kills.append(pids()[0])
+                os.kill(kills[-1], signal.SIGKILL)
+            yield answer
+
+    return change
+
+
+def sealed(cohort: Cohort) -> tuple[Opened, list[bytes]]:
+    opened = cohort.start()
+    return opened, [d.seal(opened.announcement, opened.key) for d in cohort.devices]
+
+
+def check_same(cohort: Cohort, executor: Executor, *, batch: int, fan_in: int) -> None:
+    """Shows that verdicts and sum through an executor are those of this process, and are released."""
+    opened, good = sealed(cohort)
+    bad = {1: rewritten(cohort, good[1], proof=SealedUpdate.decode(good[0]).seal.proof), 3: b"x"}
+    messages = [*(bad.get(i, m) for i, m in enumerate(good)), good[0]]
+    adder = cohort.adder
+    here = adder.receive_sealed_all(messages)
+    assert [v.code for v in here].count("accepted") == len(good) - 2
+    (attempt,) = adder._attempts.values()
+    taken = dict(attempt.ciphertexts)
+    for held in (attempt.seals, attempt.sent, attempt.ciphertexts, adder._nullifiers):
+        held.clear()
+    fan_out = FanOut(executor, batch=batch, fan_in=fan_in)
+    adder._work = fan_out.work
+    assert adder.receive_sealed_all(messages) == here
+    assert attempt.ciphertexts == taken
+    members = [taken[m] for m in sorted(taken)]
+    slots = cohort.agreement.slots
+    total = fan_out.add(attempt.encryption_key, members, slots)
+    assert total.to_bytes() == add(attempt.encryption_key, members, slots).to_bytes()
+    cohort.add(opened)
+    assert len(opened.members) == len(good) - 2
+    assert signed(cohort.open(opened)).kind == "release"
+
+
+@pytest.mark.parametrize("make", MAKE)
+def test_batches_and_a_tree_end_as_one_batch_and_one_sum(make: Callable[[], Cohort]) -> None:
+    check_same(make(), SerialExecutor(), batch=5, fan_in=3)
+
+
+def test_a_killed_process_loses_and_doubles_nothing() -> None:
+    kills: list[int] = []
+    with ProcessExecutor(2) as inner:
+
+        def pids() -> list[int]:
+            return list(inner._started()._processes)
+
+        check_same(Cohort(devices=DEVICES), Wrapped(inner, killing(pids, kills)), batch=2, fan_in=3)
+    assert len(kills) >= 3
+
+
+def test_a_process_that_dies_each_time_ends_in_a_typed_error_and_refuses_nobody() -> None:
+    cohort = Cohort(devices=4)
+    _, good = sealed(cohort)
+    kills: list[int] = []
+    with ProcessExecutor(1, retries=0) as inner:
+        executor = Wrapped(inner, killing(lambda: list(inner._started()._processes), kills))
+        cohort.adder._work = FanOut(executor, batch=1).work
+        with pytest.raises(TransportError, match="lost 1 times"):
+            cohort.adder.receive_sealed_all(good)
+    cohort.adder._work = Work()
+    assert all(v.is_accepted for v in cohort.adder.receive_sealed_all(good))
+
+
+def _swapped(answers: Iterator[bytes]) -> Iterator[bytes]:
+    return reversed(list(answers))
+
+
+def _twice(answers: Iterator[bytes]) -> Iterator[bytes]:
+    return (copy for answer in answers for copy in (answer, answer))
+
+
+def _short(answers: Iterator[bytes]) -> Iterator[bytes]:
+    return iter(list(answers)[:-1])
+
+
+def _garbage(answers: Iterator[bytes]) -> Iterator[bytes]:
+    return (b"<html>" for _ in answers)
+
+
+@pytest.mark.parametrize("change", [_swapped, _twice, _short, _garbage], ids=lambda f: f.__name__)
+def test_answers_lost_doubled_swapped_or_spoiled_are_noticed(change: Callable[..., Iterator[bytes]]) -> None:
+    cohort = Cohort(devices=4)
+    _, good = sealed(cohort)
+    cohort.adder._work = FanOut(Wrapped(SerialExecutor(), change), batch=2).work
+    with pytest.raises(TransportError):
+        cohort.adder.receive_sealed_all(good)
+    (attempt,) = cohort.adder._attempts.values()
+    assert not attempt.seals
+    cohort.adder._work = Work()
+    cohort.adder.receive_sealed_all(good)
+    fan_out = FanOut(Wrapped(SerialExecutor(), change), fan_in=2)
+    with pytest.raises(TransportError):
+        fan_out.add(attempt.encryption_key, list(attempt.ciphertexts.values()), cohort.agreement.slots)
+
+
+def test_works_go_by_name_only() -> None:
+    """A worker runs what zkfed names, and answers bytes that are no payload with a code."""
+    with pytest.raises(PolicyError, match="there is no work"):
+        perform("os.system", b"true")
+    assert b"decode" in perform("check", b"\x80\x04.")
+    assert isinstance(SerialExecutor(), Executor)
+
+
+# -- Dask: a scheduler and workers as processes -------------------------------------------------------
+
+
+@contextlib.contextmanager
+def cluster(workers: int) -> Iterator[Any]:
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        ) as local,
+        distributed.Client(local) as client,
+    ):
+        yield client
+
+
+def on_dask(cohort: Cohort, *, batch: int, fan_in: int) -> None:
+    from zkfed.adapters.dask import DaskExecutor
+
+    kills: list[int] = []
+    with cluster(2) as client:
+
+        def pids() -> list[int]:
+            client.wait_for_workers(2, timeout=60)
+            return list(client.run(os.getpid).values())
+
+        executor = DaskExecutor(client)
+        check_same(cohort, Wrapped(executor, killing(pids, kills)), batch=batch, fan_in=fan_in)
+    assert len(kills) >= 3
+
+
+def test_a_killed_dask_worker_loses_and_doubles_nothing() -> None:
+    on_dask(Cohort(devices=DEVICES), batch=2, fan_in=3)
+
+
+@pytest.mark.slow
+def test_a_thousand_updates_on_dask_with_killed_workers() -> None:
+    """1,000 sealed updates of 64 parameters, a worker killed in each call: the same verdicts and bytes."""
+    on_dask(Cohort(make_policy(16, max_clients=1000), devices=1000), batch=64, fan_in=32)

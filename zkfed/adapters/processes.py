@@ -1,0 +1,97 @@
+"""Works of zkfed in this process, and in other processes of this machine."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Self
+
+from zkfed.errors import TransportError
+from zkfed.orchestrator.works import perform
+
+__all__ = ["ProcessExecutor", "SerialExecutor"]
+
+
+class SerialExecutor:
+    """Does every work here, one after the other."""
+
+    def map(self, work: str, payloads: Iterable[bytes]) -> Iterator[bytes]:
+        """Yields the answers; see `zkfed.ports.Executor`."""
+        return (perform(work, payload) for payload in payloads)
+
+
+class ProcessExecutor:
+    """Fresh interpreters of this machine; the default of whoever wants more than one core.
+
+    Args:
+        workers: Processes; None takes one for each CPU.
+        retries: How often in one call the pool is made anew after a process was lost.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    def __init__(self, workers: int | None = None, *, retries: int = 2) -> None:
+        self._workers = os.cpu_count() or 1 if workers is None else workers
+        if self._workers < 1 or retries < 0:
+            raise ValueError(f"{workers} workers and {retries} retries, expected at least 1 and 0")
+        self._retries = retries
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the processes; a later call starts new ones."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def map(self, work: str, payloads: Iterable[bytes]) -> Iterator[bytes]:
+        """Yields the answers; see `zkfed.ports.Executor`.
+
+        Raises:
+            TransportError: Processes were lost more than `retries` times.
+        """
+        source, lost = iter(payloads), 0
+        waiting = deque[tuple[bytes, "Future[bytes] | None"]]()
+        while True:
+            # A few ahead of what runs: the memory of payloads is bounded.
+            while len(waiting) < 2 * self._workers and (payload := next(source, None)) is not None:
+                waiting.append((payload, None))
+            if not waiting:
+                return
+            try:
+                for place, (payload, future) in enumerate(waiting):
+                    if future is None:
+                        waiting[place] = payload, self._started().submit(perform, work, payload)
+                first = waiting[0][1]
+                answer = first.result() if first is not None else b""
+            except BrokenProcessPool:
+                lost += 1
+                self.close()
+                if lost > self._retries:
+                    raise TransportError(
+                        f"worker processes were lost {lost} times during {work!r}; see whether memory ran out"
+                    ) from None
+                # What was answered before the loss stays; the rest is done again.
+                waiting = deque((p, f if f is not None and _is_answered(f) else None) for p, f in waiting)
+                continue
+            waiting.popleft()
+            yield answer
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
+        return self._pool
+
+
+def _is_answered(future: Future[bytes]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
