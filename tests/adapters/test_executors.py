@@ -12,12 +12,16 @@ import pytest
 
 from tests.layers.adder_messages import rewritten
 from tests.layers.counts import CountCohort
-from tests.layers.parties import Cohort, Opened, make_policy, signed
+from tests.layers.parties import ROWS, Cohort, Opened, make_policy, proving_keys, signed
 from zkfed.adapters.processes import ProcessExecutor, SerialExecutor
 from zkfed.errors import PolicyError, TransportError
 from zkfed.he.aggregate import add
 from zkfed.layers.intake import Work
+from zkfed.local import LocalFederation
+from zkfed.orchestrator.events import Released
 from zkfed.orchestrator.fan_out import FanOut
+from zkfed.orchestrator.options import Options
+from zkfed.orchestrator.synthetic import synthetic_cohort
 from zkfed.orchestrator.works import perform
 from zkfed.ports import Executor
 from zkfed.updates.sealed import SealedUpdate
@@ -141,6 +145,23 @@ def test_answers_lost_doubled_swapped_or_spoiled_are_noticed(change: Callable[..
     fan_out = FanOut(Wrapped(SerialExecutor(), change), fan_in=2)
     with pytest.raises(TransportError):
         fan_out.add(attempt.encryption_key, list(attempt.ciphertexts.values()), cohort.agreement.slots)
+
+
+def test_a_federation_runs_over_an_executor() -> None:
+    """`Options(executor=...)` is all that a host sets: the round is released, and what was asked is seen."""
+    asked = list[str]()
+
+    class Noted(SerialExecutor):
+        def map(self, work: str, payloads: Iterable[bytes]) -> Iterator[bytes]:
+            asked.append(work)
+            return super().map(work, payloads)
+
+    policy = make_policy()
+    shards, rows = synthetic_cohort(policy.model, 3, ROWS)
+    options = Options(keys=proving_keys(), executor=Noted())
+    federation = LocalFederation(policy, shards, benchmark=rows, options=options)
+    assert any(isinstance(event, Released) for event in federation.run(1))
+    assert asked == ["check", "add"]
 
 
 def test_works_go_by_name_only() -> None:

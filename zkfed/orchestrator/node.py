@@ -175,7 +175,7 @@ class Node:
             policy, self._benchmark, keys, self._keys[0].verifying, self._keys[1].verifying, registry
         )  # fmt: skip
         noise = Prover(self._keys[1], noise_circuit(policy.model.parameters, policy.curve))
-        adder = Adder(agreement, self._adder_key, noise, base=self._start)
+        adder = Adder(agreement, self._adder_key, noise, base=self._start, work=self._options.work)
         holder = KeyHolder(agreement, self._holder_key, noise, base=self._start)
         within: Transport = Within()
         self._rounds = Rounds(adder, holder, transport=within, options=self._options)

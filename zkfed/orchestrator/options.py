@@ -16,9 +16,12 @@ from zkfed.errors import PolicyError
 from zkfed.groth16.keys import ProvingKey
 from zkfed.groth16.setup import development_keys
 from zkfed.layers.heart import Device
+from zkfed.layers.intake import Work
 from zkfed.layers.registry import registration_terms
 from zkfed.orchestrator.client import Client, Shard
+from zkfed.orchestrator.fan_out import FanOut
 from zkfed.policy import RoundPolicy
+from zkfed.ports import Executor
 from zkfed.statements.terms import circuit_of
 from zkfed.statements.update_bound import noise_circuit
 
@@ -47,6 +50,7 @@ class Options:
         people: Who is behind each device, in order; None takes each device's public key.
         exchanges: 1 has devices commit and prove in one answer a round, for hosts that ask once (S2, S4); 2 apart.
         workers: Threads for devices; the compiled backends release the interpreter's lock.
+        executor: Where the adders check proofs and add ciphertexts; None is this process.
     """
 
     make_client: Callable[[int, Device, Shard], Client] | None = None
@@ -57,10 +61,16 @@ class Options:
     people: Sequence[str] | None = None
     exchanges: int = 2
     workers: int = 2
+    executor: Executor | None = None
 
     def __post_init__(self) -> None:
         if self.exchanges not in (1, 2):
             raise PolicyError(f"exchanges is {self.exchanges!r}, expected 1 or 2")
+
+    @property
+    def work(self) -> Work:
+        """Who checks and adds for the adders."""
+        return Work() if self.executor is None else FanOut(self.executor).work
 
     def account(self, policy: RoundPolicy, keys: Sequence[bytes], clock: Callable[[], float]) -> RoundAccount | None:
         """Returns where the rounds of a federation are charged; None without a ledger.

@@ -160,7 +160,7 @@ class Parties:
         ]
         if len(clients) < policy.min_clients:
             raise PolicyError(f"{len(clients)} devices, the policy needs {policy.min_clients}")
-        adder = Adder(agreement, adder_key, noise, base=base)
+        adder = Adder(agreement, adder_key, noise, base=base, work=options.work)
         holder = KeyHolder(agreement, holder_key, noise, base=base)
         return cls(agreement, base, adder, holder, clients, epoch.verdicts, epoch.seconds)
 

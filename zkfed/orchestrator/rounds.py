@@ -46,7 +46,9 @@ __all__ = ["Rounds"]
 COMMIT_WINDOW_S = 3600
 SAT_OUT = "sat-out"
 CHECK_BATCH = 128
-"""Proofs that are checked together: most of what a batch saves, and progress is still seen."""
+"""Proofs that are checked together here: most of what a batch saves, and progress is still seen."""
+CHECK_ELSEWHERE = 4096
+"""Proofs that go to an executor together, which makes its own batches of them."""
 
 
 class Rounds:
@@ -64,6 +66,7 @@ class Rounds:
 
     def __init__(self, adder: Adder, holder: KeyHolder, *, transport: Transport, options: Options) -> None:
         self.agreement, policy = adder.agreement, adder.agreement.policy
+        self._check_batch = CHECK_BATCH if options.executor is None else CHECK_ELSEWHERE
         if options.exchanges == 1 and policy.statement.kind == "S1":
             raise PolicyError("rows are drawn between commit and proof (S1): a round needs more than one exchange")
         self._adder, self._holder, self.transport = adder, holder, transport
@@ -331,8 +334,9 @@ class Rounds:
             messages = replies.messages
         self._timed(state, "seal", start)
         start = time.perf_counter()
-        for done in range(0, len(messages), CHECK_BATCH):
-            batch = messages[done : done + CHECK_BATCH]
+        size = self._check_batch
+        for done in range(0, len(messages), size):
+            batch = messages[done : done + size]
             for verdict in self._adder.receive_sealed_all(batch):
                 if not verdict.is_accepted:
                     state.refused.append(verdict)
