@@ -18,9 +18,9 @@ from zkfed.orchestrator.member import ENROL
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.notes import SITS_OUT
 from zkfed.ports import MESSAGE_BYTES_MAX
-from zkfed.updates.signing import Signed
+from zkfed.updates.signing import Signed, kind_of
 
-__all__ = ["AskedOnce"]
+__all__ = ["AskedOnce", "answer_signer"]
 
 
 class AskedOnce:
@@ -127,7 +127,7 @@ class AskedOnce:
             raise DecodeError("a result without a proof")
         if len(answer) > MESSAGE_BYTES_MAX:
             raise LimitExceeded(f"an answer of {len(answer)} bytes, at most {MESSAGE_BYTES_MAX} are accepted")
-        signer = _signer(answer, kind)
+        signer = answer_signer(answer, kind)
         if kind == "enrol":
             if signer in self._keys.values():
                 raise NotAuthorised("another site has enrolled this key")
@@ -137,10 +137,17 @@ class AskedOnce:
         return answer
 
 
-def _signer(answer: bytes, kind: str) -> str:
+def answer_signer(answer: bytes, kind: str) -> str:
+    """Returns the key (hex) that signed an answer to "enrol", "join" or "round".
+
+    Raises:
+        DecodeError, LimitExceeded, SignatureInvalid: It is no answer to such a request.
+    """
     if kind == "enrol":
         return Signed.decode(answer, ENROL, limit=4096).signer.hex()
     try:
+        if kind == "join" and kind_of(answer) == "commit":
+            return Signed.decode(answer, "commit", limit=4096).signer.hex()
         commit = Answer.decode(answer).commit
     except DecodeError:
         return Signed.decode(answer, SITS_OUT, limit=4096).signer.hex()

@@ -1,0 +1,76 @@
+"""A framework's list of arrays and the weights of a policy's model, each as the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from zkfed.errors import DecodeError
+
+__all__ = ["FLOWER_RECORD", "FLOWER_VERSION", "CoefIntercept", "Concatenated", "Layout", "read_weights"]
+
+FLOWER_RECORD, FLOWER_VERSION = "zkfed", 1
+"""The name of the ConfigRecord in which both sides of Flower write, and the version of what is in it."""
+
+Arrays = list[npt.NDArray[Any]]
+Floats = npt.NDArray[np.float64]
+
+
+class Layout(Protocol):
+    """How an app's arrays and the weights of the policy's model become each other."""
+
+    def weights(self, arrays: Arrays, shape: tuple[int, ...]) -> Floats:
+        """Returns weights of `shape`; raises DecodeError or ValueError if the arrays are not of the model."""
+
+    def arrays(self, weights: Floats, like: Arrays) -> Arrays:
+        """Returns arrays with the shapes of `like`."""
+
+
+class Concatenated:
+    """The arrays one after the other, each row by row."""
+
+    def weights(self, arrays: Arrays, shape: tuple[int, ...]) -> Floats:
+        """Returns weights of `shape`."""
+        flat = np.concatenate([np.asarray(a, dtype=np.float64).ravel() for a in arrays])
+        return flat.reshape(shape)
+
+    def arrays(self, weights: Floats, like: Arrays) -> Arrays:
+        """Returns arrays with the shapes of `like`."""
+        parts = np.split(weights.ravel(), np.cumsum([a.size for a in like])[:-1])
+        return [part.reshape(a.shape) for part, a in zip(parts, like, strict=True)]
+
+
+class CoefIntercept:
+    """scikit-learn's `coef_` (outputs, features) and `intercept_` (outputs,), in this order."""
+
+    def weights(self, arrays: Arrays, shape: tuple[int, ...]) -> Floats:
+        """Returns W of shape (features + 1, outputs), the bias in its last row."""
+        if len(arrays) != 2:
+            raise DecodeError(f"{len(arrays)} arrays, expected coef_ and intercept_")
+        joined = np.vstack([np.atleast_2d(arrays[0]).T, np.atleast_2d(arrays[1])]).astype(np.float64)
+        return joined.reshape(shape)
+
+    def arrays(self, weights: Floats, like: Arrays) -> Arrays:
+        """Returns `coef_` and `intercept_` with the shapes of `like`."""
+        return [weights[:-1].T.reshape(like[0].shape), weights[-1].reshape(like[1].shape)]
+
+
+def read_weights(layout: Layout, arrays: Iterable[Any], shape: tuple[int, ...]) -> Floats:
+    """Returns the finite weights of `shape` in a framework's arrays, which have a method `numpy`.
+
+    Raises:
+        DecodeError: They are not of this model. No foreign text is in it, which may hold weights.
+    """
+    try:
+        found = [array.numpy() for array in arrays]
+        if any(array.dtype.kind not in "fiu" for array in found):
+            raise TypeError
+        weights = layout.weights(found, shape)
+    except (AttributeError, TypeError, ValueError, IndexError):
+        raise DecodeError(f"the arrays do not fit a model of shape {shape}") from None
+    if weights.shape != shape or not np.isfinite(weights).all():
+        raise DecodeError(f"the arrays are no finite weights of shape {shape}")
+    return weights
