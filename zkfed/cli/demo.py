@@ -32,6 +32,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from zkfed.local import LocalFederation
     from zkfed.orchestrator.client import Shard
     from zkfed.policy import Improvement, LinearModel, RoundPolicy
+    from zkfed.renderers.following import follow, renderer
 
     digits = load_digits()
     # Means of 2 x 2 pixels: 170 parameters, so that the noise of so few devices leaves something to see.
@@ -43,9 +44,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
     )  # fmt: skip
     shards = [Shard(x[400 + i :: options.devices], y[400 + i :: options.devices]) for i in range(options.devices)]
     federation = LocalFederation(policy, shards, benchmark=(x[:200], y[:200]))
-    for event in federation.run(options.rounds):
-        if type(event).__name__ != "Progress":
-            output.say(str(event))
+    for _ in follow(federation.run(options.rounds), renderer("auto", stream=output.err)):
+        pass
     check_release(federation.transcript)
     if options.out is not None:
         federation.transcript.save(options.out)

@@ -63,9 +63,29 @@ def describe(path: Path) -> Facts:
         raise DecodeError(f"a {tag or 'file'} of {len(data)} bytes: larger than any of its kind")
     if tag in READERS:
         return facts | READERS[tag](bytes(data))
+    if _tag(head[4:]) == "zkfed/v1/consent":
+        return facts | _consents(path)
     if tag.startswith("zkfed/"):
-        return facts | {"kind": tag, "note": "known by its tag only"}
-    raise DecodeError(f"no file of zkfed: it begins with {excerpt(head[:32])!r}")
+        _check_items(tag, data)
+        return facts | {"kind": tag, "note": "whole; what it says is not checked"}
+    raise DecodeError(f"no file of zkfed: it begins with {excerpt(head[:32])}")
+
+
+def _check_items(tag: str, data: memoryview) -> None:
+    """Refuses a message that was cut off or goes on: every one is a row of items behind their lengths."""
+    at = 0
+    while at < len(data):
+        at += 4 + int.from_bytes(data[at : at + 4], "big")
+    if at != len(data):
+        raise DecodeError(f"{tag}: {len(data)} bytes, which end inside an item: the file was cut off or changed")
+
+
+def _consents(path: Path) -> Facts:
+    """Says how many entries a book of consents has and when; what a person allowed is the person's."""
+    from zkfed.device.consent import ConsentBook
+
+    book = ConsentBook(path, version=1)
+    return {"kind": "book of consents", "entries": sum(1 for _ in book), "head": book.head.hex(), "secret": "not shown"}
 
 
 def _tag(head: bytes) -> str:
@@ -91,8 +111,10 @@ def _folder(path: Path) -> Facts:
 
 
 def _ledger(path: Path) -> Facts:
+    # What a process that still runs, or was killed, has written last stands beside the file, in NAME-wal.
+    is_whole = not path.with_name(f"{path.name}-wal").exists()
     try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' * is_whole}", uri=True)
         try:
             names = [n for (n,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' LIMIT 20")]
             ours = [n for n in names if isinstance(n, str) and n.isidentifier()]

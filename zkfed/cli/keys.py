@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zkfed.cli.output import HOLDS, Output
+from zkfed.errors import StoreFault
 
 __all__ = ["add_parser", "run"]
 
@@ -51,7 +52,10 @@ def _setup(options: argparse.Namespace, output: Output) -> int:
 
     model = LinearModel(features=options.features, classes=options.classes)
     Improvement(model=model, rows=options.rows, at_least=options.at_least)
-    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreFault(f"the folder {options.out.name} cannot be made: {error.strerror}") from None
     circuits = {"statement": improvement_circuit(model, options.rows), "noise": noise_circuit(model.parameters)}
     for name, circuit in circuits.items():
         key = development_keys(circuit)

@@ -56,6 +56,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from zkfed.orchestrator.node import Node
     from zkfed.orchestrator.options import Options, make_keys
     from zkfed.policy import Improvement, LinearModel, RoundPolicy
+    from zkfed.renderers.following import follow, renderer
 
     benchmark = read_rows(options.benchmark)
     model = LinearModel(features=benchmark[0].shape[1], classes=options.classes)
@@ -78,8 +79,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
         output.say(f"node up at {url}; {options.devices} devices may join, each with")
         output.say(f"  zkfed join {url} --federation {node.policy.digest.hex()} --data ROWS.csv")
         output.say("adders and key holder share this process: who reads its memory reads every update")
-        for event in mailbox.run(options.rounds):
-            output.say(str(event))
+        for _ in follow(mailbox.run(options.rounds), renderer("auto", stream=output.err)):
+            pass
         _wait_for_readers()
     if options.out is not None:
         node.transcript.save(options.out)
