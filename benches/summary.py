@@ -30,6 +30,9 @@ STATEMENT_TARGETS: dict[str, dict[str, float]] = {
 STATISTIC_TARGETS = {
     "histogram_s": 0.5, "thousand_releases_s": 5.0, "half_width_error": 0.05, "encrypted_histogram_s": 20.0,
 }  # fmt: skip
+# Issue "Hosts and transports", section Reach: a round over a host beside memory; seconds beside 1,000 idle connections.
+HOST_TARGETS = {"http_ratio": 1.3, "nats_ratio": 1.3, "mqtt_ratio": 1.3, "flower_ratio": 1.5, "beside_idle_s": 2.0}
+HOST_TARGETS_LEAST = {"uploads_per_s": 50.0}
 RATIOS = {
     "msm 4096 full, ours / bare wheel": ("test_msm_4096_zkfed[full]", "test_msm_4096_bare_wheel[full]"),
     "msm 4096 16-bit, ours / bare wheel": ("test_msm_4096_zkfed[16-bit]", "test_msm_4096_bare_wheel[16-bit]"),
@@ -51,6 +54,24 @@ def statements(medians: dict[str, float], info: dict[str, dict[str, Any]]) -> di
     registration = "test_register_1000_rows_of_64_features"
     if registration in medians:
         out["registration of 1,000 rows, d=64"] = {"prove_s": medians[registration], **info[registration]}
+    return out
+
+
+def hosts(medians: dict[str, float], info: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Returns what hosts cost beside memory (benches/bench_hosts.py)."""
+    memory = medians.get("test_round_over[memory]")
+    if memory is None:
+        return {}
+    out = {"memory_s": memory}
+    for host in ("http", "nats", "mqtt", "flower"):
+        if f"test_round_over[{host}]" in medians:
+            out[f"{host}_s"] = medians[f"test_round_over[{host}]"]
+            out[f"{host}_ratio"] = out[f"{host}_s"] / memory
+    upload = "test_sealed_updates_a_second_into_an_http_node"
+    if upload in medians:
+        out["uploads_per_s"] = info[upload]["uploads"] / medians[upload]
+    if "test_fetch_beside_a_thousand_idle_connections" in medians:
+        out["beside_idle_s"] = medians["test_fetch_beside_a_thousand_idle_connections"]
     return out
 
 
@@ -100,6 +121,8 @@ def summarise(raw: dict[str, Any]) -> dict[str, Any]:
         "statement_targets": STATEMENT_TARGETS,
         "statistics": statistics(medians, info),
         "statistic_targets": STATISTIC_TARGETS,
+        "hosts": hosts(medians, info),
+        "host_targets": HOST_TARGETS | HOST_TARGETS_LEAST,
         "ratios": {name: medians[a] / medians[b] for name, (a, b) in RATIOS.items() if a in medians and b in medians},
         "medians_s": medians,
     }
@@ -121,6 +144,11 @@ def main(source: str, target: str) -> None:
         if name in STATISTIC_TARGETS:
             limit = STATISTIC_TARGETS[name]
             print(f"{name:32} {value:12.4g}   target {limit:g}   {'met' if value <= limit else 'MISSED'}")
+    for name, value in summary["hosts"].items():
+        limit, least = HOST_TARGETS.get(name), HOST_TARGETS_LEAST.get(name)
+        if limit is not None or least is not None:
+            is_met = value <= limit if limit is not None else value >= (least or 0)
+            print(f"{name:32} {value:12.4g}   target {limit or least:g}   {'met' if is_met else 'MISSED'}")
     for name, value in summary["ratios"].items():
         print(f"{name:40} {value:.2f}")
 

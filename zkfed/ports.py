@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 from zkfed.errors import LimitExceeded, TransportError, excerpt
@@ -22,9 +22,11 @@ __all__ = [
     "MESSAGE_BYTES_MAX",
     "Executor",
     "Transport",
+    "Waiting",
     "check_channel",
     "check_start",
     "message_digest",
+    "wait_for",
 ]
 
 MESSAGE_BYTES_MAX = 1 << 26
@@ -103,6 +105,27 @@ class Executor(Protocol):
                 reached.
         """
         ...
+
+
+@runtime_checkable
+class Waiting(Protocol):
+    """What a transport may have besides: waiting for a message without asking again and again."""
+
+    def wait(self, channel: str, *, start: int, timeout_s: float) -> None:
+        """Returns when a channel may have more than `start` messages, or after `timeout_s` seconds, or before.
+
+        Raises:
+            TransportError: The channel's name is malformed, or the medium failed.
+        """
+        ...
+
+
+def wait_for(transport: Transport, channel: str, *, start: int, timeout_s: float, pause: Callable[[], None]) -> None:
+    """Waits on a transport that can, and takes a pause on one that cannot; raises as `Waiting.wait`."""
+    if isinstance(transport, Waiting):
+        transport.wait(channel, start=start, timeout_s=timeout_s)
+    else:
+        pause()
 
 
 def check_channel(channel: str) -> tuple[str, ...]:

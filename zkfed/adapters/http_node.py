@@ -41,6 +41,7 @@ __all__ = ["HttpNode", "serving"]
 UPLOAD_BYTES_MAX = 1 << 24
 IN_FLIGHT_BYTES_MAX = 1 << 25
 BODY_S_MAX = 60.0
+WAIT_S_MAX, LOOK_S = 20, 0.05
 MayWrite = Callable[[str, bytes | None], bool]
 _STATUS: dict[type[ZkfedError], int] = {
     LimitExceeded: 413, DecodeError: 400, SignatureInvalid: 401, NotAuthorised: 403, TransportError: 400,
@@ -76,6 +77,7 @@ class HttpNode:
             raise TransportError("an HTTP node needs starlette and uvicorn: pip install 'zkfed[http]'") from None
         self._store, self._may_write, self._upload_bytes_max = store, may_write, upload_bytes_max
         self._in_flight = 0
+        self._news = asyncio.Event()
 
     @property
     def app(self) -> Starlette:
@@ -121,6 +123,8 @@ class HttpNode:
             if headers.get("idempotency-key", "").lower() not in ("", hashlib.sha256(body).hexdigest()):
                 raise DecodeError("the body is not the message of its idempotency key, its SHA-256")
             address = await run_in_threadpool(self._store.publish, channel, body)
+            self._news.set()
+            self._news = asyncio.Event()
         finally:
             self._in_flight -= len(body)
         return _json(200, {"address": address})
@@ -155,14 +159,23 @@ class HttpNode:
         from starlette.concurrency import run_in_threadpool
         from starlette.responses import Response
 
-        start = request.query_params.get("start", "0")
-        if not (start.isascii() and start.isdigit() and len(start) < 10):
-            raise DecodeError("start is a number of messages")
+        start, wait = _number(request, "start"), min(_number(request, "wait"), WAIT_S_MAX)
+        ends_s = time.monotonic() + wait
+        while True:
+            news = self._news
+            found = await run_in_threadpool(self._store.fetch, request.path_params["channel"], start=start)
+            if found or time.monotonic() >= ends_s:
+                return Response(encode_page(found), media_type=BINARY)
+            # The node's own roles write into the store directly: looked at now and then besides.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), LOOK_S)
 
-        def page() -> bytes:
-            return encode_page(self._store.fetch(request.path_params["channel"], start=int(start)))
 
-        return Response(await run_in_threadpool(page), media_type=BINARY)
+def _number(request: Request, name: str) -> int:
+    text = request.query_params.get(name, "0")
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise DecodeError(f"{name} is a number")
+    return int(text)
 
 
 def _json(status: int, value: dict[str, str], headers: dict[str, str] | None = None) -> Response:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-POLL_S, POLL_S_MAX = 0.05, 1.0
-
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command."""
@@ -77,15 +75,12 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
 
 def _take_part(mailbox: MemberMailbox, output: Output) -> None:
-    pause_s, quiet_since_s = POLL_S, time.monotonic()
     while not mailbox.is_over:
         kind = mailbox.poll()
         if kind:
             output.say(f"answered: {kind}")
-            pause_s, quiet_since_s = POLL_S, time.monotonic()
-        elif time.monotonic() - quiet_since_s > 5:
-            pause_s = min(2 * pause_s, POLL_S_MAX)
-        time.sleep(pause_s)
+        elif not mailbox.is_over:
+            mailbox.wait()
 
 
 def _key(path: Path | None) -> SigningKey:

@@ -15,6 +15,8 @@ its window, and a round with too few clients is abandoned; nothing is released.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
@@ -27,13 +29,14 @@ from zkfed.orchestrator.member import Member
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.notes import fault_of
 from zkfed.policy import RoundPolicy
-from zkfed.ports import Transport
+from zkfed.ports import Transport, wait_for
 from zkfed.updates.messages import MESSAGE_BYTES_MAX
 from zkfed.updates.signing import Signed, SigningKey
 
 __all__ = ["MemberMailbox", "NodeMailbox", "federation_name", "fetch_policy"]
 
 STAGES = {"enrol": "enrol", "register": "register", "join": "commit", "round": "commit", "look": "beacon"}
+WAIT_S = 10.0
 REPLIES_EACH_MAX = 4
 """Replies of one client to one ask that are looked at; an honest one sends one."""
 
@@ -163,7 +166,9 @@ class NodeMailbox:
                     stage = STAGES.get(ask.kind, ask.kind)
                     yield Progress(ask.round, stage, len(replies), total, ask.attempt, ask.group)
             if not messages:
-                time.sleep(self._poll_s)
+                left_s = max(0.0, min(WAIT_S, give_up_s - time.monotonic()))
+                pause = functools.partial(time.sleep, self._poll_s)
+                wait_for(self.transport, channel, start=seen, timeout_s=left_s, pause=pause)
         faults = [Fault(c, r.code, r.reason) for c, r in replies.items() if r.code]
         if ask.kind == "seal":
             faults += [Fault(c, "no-answer", "no answer within the window") for c in ask.clients if c not in replies]
@@ -229,9 +234,9 @@ class MemberMailbox:
             return ""  # enrolled already, and restarted since
         if clients and self.member.public_key not in clients:
             return ""
-        own = self.transport.fetch(f"{self.name}/own/{self._number - 1}/{self.member.public_key.hex()[:32]}")
+        own = self._own(self._number - 1)
         try:
-            message, code, reason = self.member.handle(request, own[0] if own else b""), "", ""
+            message, code, reason = self.member.handle(request, own), "", ""
         except Exception as error:  # noqa: BLE001 - a device runs other people's training code
             message, (code, reason) = b"", fault_of(error)
         if self._keep is not None:
@@ -241,6 +246,19 @@ class MemberMailbox:
             f"{self.name}/answers/{self._number - 1}", self._key.sign("reply", reply.encode()).encode()
         )
         return Ask.decode(request).kind
+
+    def wait(self, pause_s: float = 0.1) -> None:
+        """Waits for the next ask: as long as the transport can wait for it, else for `pause_s` seconds."""
+        channel = f"{self.name}/asks/{self._number}"
+        wait_for(self.transport, channel, start=0, timeout_s=WAIT_S, pause=functools.partial(time.sleep, pause_s))
+
+    def _own(self, number: int) -> bytes:
+        """Returns the adders' receipt that came with an ask for this device; b"" if there is none."""
+        for message in self.transport.fetch(f"{self.name}/own/{number}/{self.member.public_key.hex()[:32]}"):
+            with contextlib.suppress(ZkfedError):  # a stranger's
+                if Signed.decode(message, "receipt", limit=4096).signer == self.policy.adder_key:
+                    return message
+        return b""
 
     def _posted(self, number: int) -> tuple[bytes, bytes, list[bytes]] | None:
         """Returns (digest, request, clients) of the ask with a number, if the adders signed it."""

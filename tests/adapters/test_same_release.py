@@ -1,0 +1,65 @@
+"""The same seed, updates and policy give the same bytes over every host: sum, release and next model.
+
+The noise of both parties comes from a seed here, which only a test can do: the library draws it from
+the system. Everything else that is random (keys, blinders, encryption) differs from run to run.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.orchestrator.hosting import carry, federation
+from tests.orchestrator.mailing import close, run_over
+from zkfed.adapters.http import HttpTransport
+from zkfed.adapters.http_node import HttpNode, serving
+from zkfed.adapters.memory import MemoryTransport
+from zkfed.layers import noise
+from zkfed.layers.bridge import check_release
+from zkfed.layers.transcript import released_sums
+from zkfed.orchestrator.node import Node
+from zkfed.updates.update import encode_ints
+
+SEED, ROUNDS = 7, 2
+
+
+def outcome(node: Node) -> tuple[bytes, ...]:
+    """Returns the released sums and the last model, as canonical bytes."""
+    check_release(node.transcript)
+    sums = [encode_ints(s) for record in node.transcript.rounds for s, _ in released_sums(record)]
+    assert len(sums) == ROUNDS
+    return (*sums, encode_ints(node.base.ravel()))
+
+
+def over_handle() -> tuple[bytes, ...]:
+    node, members = federation()
+    carry(node.enrol(), members)
+    carry(node.run(ROUNDS), members)
+    return outcome(node)
+
+
+def over_memory() -> tuple[bytes, ...]:
+    node, members = federation()
+    store = MemoryTransport()
+    run_over(node, members, store, lambda: store, rounds=ROUNDS)
+    return outcome(node)
+
+
+def over_http() -> tuple[bytes, ...]:
+    node, members = federation()
+    with serving(HttpNode(MemoryTransport(), may_write=lambda channel, key: True)) as url:
+        node_side = HttpTransport(url)
+        run_over(node, members, node_side, lambda: HttpTransport(url), rounds=ROUNDS)
+        close(node_side)
+    return outcome(node)
+
+
+def test_every_host_releases_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+    for host in (over_handle, over_memory, over_http):
+        drawn = np.random.default_rng(SEED)
+        monkeypatch.setattr(
+            noise, "sample", lambda scale, count, drawn=drawn: np.rint(drawn.normal(0, 100, count)).astype(np.int64)
+        )
+        found[host.__name__] = host()
+    assert len(set(found.values())) == 1, {name: [len(b) for b in parts] for name, parts in found.items()}

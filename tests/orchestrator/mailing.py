@@ -1,0 +1,56 @@
+"""A node and members in threads that meet over a transport, each with a connection of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from zkfed.orchestrator.events import Event
+from zkfed.orchestrator.mailbox import MemberMailbox, NodeMailbox
+from zkfed.orchestrator.member import Member
+from zkfed.orchestrator.node import Node
+from zkfed.ports import Transport
+
+Open = Callable[[], Transport]
+
+
+def close(transport: Transport) -> None:
+    getattr(transport, "close", lambda: None)()
+
+
+def run_over(
+    node: Node,
+    members: Sequence[Member],
+    node_side: Transport,
+    open_member: Open,
+    *,
+    rounds: int = 1,
+    poll_s: float = 0.01,
+) -> list[Event]:
+    """Runs a federation to its end; raises what a member's thread raised."""
+    mailbox = NodeMailbox(node, node_side, devices=len(members), poll_s=poll_s, window_s=60)
+    errors = list[BaseException]()
+
+    def take_part(member: Member) -> None:
+        transport = open_member()
+        try:
+            own = MemberMailbox(member, transport, policy=node.policy, key=member._key)
+            while not own.is_over:
+                if not own.poll() and not own.is_over:
+                    own.wait(poll_s)
+        except BaseException as error:  # noqa: BLE001 - raised in the test's own thread
+            errors.append(error)
+        finally:
+            close(transport)
+
+    threads = [threading.Thread(target=take_part, args=(member,), daemon=True) for member in members]
+    for thread in threads:
+        thread.start()
+    try:
+        events = list(mailbox.run(rounds))
+    finally:
+        for thread in threads:
+            thread.join(30)
+    if errors:
+        raise errors[0]
+    return events

@@ -1,0 +1,119 @@
+"""Nodes and members over a transport: late starters, restarts, strangers, and a node that is somebody else."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import pytest
+
+from tests.orchestrator.hosting import federation
+from tests.orchestrator.mailing import run_over
+from zkfed.adapters.memory import MemoryTransport
+from zkfed.errors import IntegrityError, TransportError
+from zkfed.layers.bridge import check_release
+from zkfed.layers.transcript import RoundRecord, Transcript
+from zkfed.orchestrator.events import Refused, Released
+from zkfed.orchestrator.key_parts import PART_BYTES, fetch_key, publish_key
+from zkfed.orchestrator.mailbox import MemberMailbox, NodeMailbox, federation_name, fetch_policy
+from zkfed.orchestrator.member import Member
+from zkfed.updates.signing import SigningKey
+
+
+@pytest.mark.parametrize(("kind", "options"), [("S2", {}), ("S2", {"exchanges": 1}), ("S4", {}), ("S1", {})], ids=str)
+def test_a_federation_over_a_transport(kind: str, options: dict[str, Any]) -> None:
+    node, members = federation(kind, **options)
+    store = MemoryTransport()
+    events = run_over(node, members, store, lambda: store, rounds=2)
+    assert [e.accepted for e in events if isinstance(e, Released)] == [3, 3]
+    # Everybody can check from what the transport holds and what a member knows.
+    transcript = Transcript.of_head(members[0].head)
+    transcript.rounds.extend(RoundRecord.decode(m) for m in store.fetch(f"{federation_name(node.policy)}/records"))
+    check_release(transcript)
+    assert transcript.rounds[-1].digest == node.transcript.rounds[-1].digest
+    assert fetch_policy(store, node.policy.digest).encode() == node.policy.encode()
+    with pytest.raises(TransportError, match="no policy with the digest"):
+        fetch_policy(store, bytes(32))
+
+
+class Strangers(MemoryTransport):
+    """Whatever is published, a stranger's garbage and a forged copy come before it."""
+
+    def publish(self, channel: str, message: bytes) -> str:
+        super().publish(channel, secrets.token_bytes(30))
+        super().publish(channel, SigningKey.generate().sign("ask", message[:200]).encode())
+        super().publish(channel, SigningKey.generate().sign("reply", message[:200]).encode())
+        return super().publish(channel, message)
+
+
+def test_strangers_who_write_into_every_channel_change_nothing() -> None:
+    node, members = federation()
+    store = Strangers()
+    events = run_over(node, members, store, lambda: store)
+    assert [e.accepted for e in events if isinstance(e, Released)] == [3]
+    assert not [e for e in events if isinstance(e, Refused)]
+
+
+def test_an_ask_of_another_node_is_not_answered() -> None:
+    node, members = federation()
+    other, _ = federation()
+    store = MemoryTransport()
+    impostor = NodeMailbox(other, store, devices=3)
+    impostor.name = federation_name(node.policy)
+    impostor._post(b"anything", ())
+    mailbox = MemberMailbox(members[0], store, policy=node.policy, key=members[0]._key)
+    assert mailbox.poll() == ""
+    assert store.fetch(f"{mailbox.name}/answers/0") == ()
+
+
+def test_a_device_that_is_silent_costs_its_window_and_no_more() -> None:
+    node, members = federation(devices=4)
+    store = MemoryTransport()
+
+    class Mute(Member):
+        def handle(self, request: bytes, own: bytes = b"") -> bytes:
+            if b"ask-enrol" not in request[:40]:
+                raise RuntimeError("a text with a row 0.123")
+            return super().handle(request, own)
+
+    mute = Mute(members[3]._provers, None, key=members[3]._key)
+    events = run_over(node, [*members[:3], mute], store, lambda: store)
+    refused = [e.verdict for e in events if isinstance(e, Refused)]
+    assert [(v.client, v.code) for v in refused] == [(mute.public_key.hex(), "device-failed")]
+    assert "0.123" not in refused[0].reason
+    assert [e.accepted for e in events if isinstance(e, Released)] == [3]
+
+
+def test_a_member_that_restarts_takes_part_again() -> None:
+    node, members = federation(devices=3)
+    store = MemoryTransport()
+    run_over(node, members, store, lambda: store, rounds=1)
+    again = Member(members[0]._provers, members[0]._shard, key=members[0]._key, state=members[0].state())
+    mailbox = MemberMailbox(again, store, policy=node.policy, key=again._key)
+    assert mailbox.poll() == ""
+    assert mailbox.is_over
+
+
+def test_proving_keys_travel_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.layers.parties import proving_keys
+    from zkfed.orchestrator import key_parts
+
+    monkeypatch.setattr(key_parts, "PART_BYTES", 5000)
+    assert PART_BYTES > 5000
+    store, key = MemoryTransport(), proving_keys()[0]
+    name = publish_key(store, "keys", key)
+    assert len(store.fetch("keys")) > 2
+    store.publish("keys", b"garbage")
+    assert fetch_key(store, "keys", name).encode() == key.encode()
+    with pytest.raises(TransportError, match="of 1 parts"):
+        fetch_key(store, "keys", bytes(32))
+    half = MemoryTransport()
+    for message in store.fetch("keys")[:2]:
+        half.publish("keys", message)
+    with pytest.raises(TransportError, match="2 of"):
+        fetch_key(half, "keys", name)
+    forged = MemoryTransport()
+    for message in store.fetch("keys"):
+        forged.publish("keys", message[:-1] + bytes([message[-1] ^ 1]))
+    with pytest.raises(IntegrityError):
+        fetch_key(forged, "keys", name)
