@@ -17,6 +17,8 @@ import pytest
 
 from tests.layers.parties import Cohort, make_policy
 from zkfed.adapters.processes import ProcessExecutor, SerialExecutor
+from zkfed.groth16.verify import verify_batch
+from zkfed.he.aggregate import add
 from zkfed.orchestrator.fan_out import FanOut
 from zkfed.ports import Executor
 
@@ -58,7 +60,7 @@ def started(where: str) -> Iterator[Executor]:
 
 
 def measure(benchmark: Any, name: str, call: Any) -> None:
-    benchmark.pedantic(call, rounds=3, warmup_rounds=1)
+    benchmark.pedantic(call, rounds=2, warmup_rounds=1)
     microseconds = benchmark.stats.stats.min / UPDATES * 1e6
     benchmark.extra_info["us_per_update"] = microseconds
     print(f"\n{name}: {microseconds:.0f} us an update, {UPDATES} updates")
@@ -70,9 +72,27 @@ def test_read(benchmark: Any, sealed: Sealed) -> None:
     measure(benchmark, "read", lambda: [adder._read(i, m, {}) for i, m in enumerate(sealed.messages)])
 
 
+def test_check_alone(benchmark: Any, sealed: Sealed) -> None:
+    """The proofs without an executor, in batches of 128, as an adder does by default."""
+    key, found = sealed.cohort.agreement.improvement, sealed.candidates
+
+    def check() -> None:
+        for i in range(0, len(found), 128):
+            verify_batch(key, [c.instance for c in found[i : i + 128]], [c.proof for c in found[i : i + 128]])
+
+    measure(benchmark, "check alone", check)
+
+
+def test_add_alone(benchmark: Any, sealed: Sealed) -> None:
+    """The ciphertexts without an executor, in one sandbox."""
+    cohort, ciphertexts = sealed.cohort, [c.ciphertext for c in sealed.candidates]
+    (attempt,) = cohort.adder._attempts.values()
+    measure(benchmark, "add alone", lambda: add(attempt.encryption_key, ciphertexts, cohort.agreement.slots))
+
+
 @pytest.mark.parametrize("where", WHERE)
 def test_check(benchmark: Any, sealed: Sealed, where: str) -> None:
-    """The proofs, in batches of 64."""
+    """The proofs, in batches of 128."""
     instances, proofs = [c.instance for c in sealed.candidates], [c.proof for c in sealed.candidates]
     with started(where) as executor:
         fan_out, key = FanOut(executor), sealed.cohort.agreement.improvement
@@ -81,7 +101,7 @@ def test_check(benchmark: Any, sealed: Sealed, where: str) -> None:
 
 @pytest.mark.parametrize("where", WHERE)
 def test_add(benchmark: Any, sealed: Sealed, where: str) -> None:
-    """The ciphertexts, as a tree of 32."""
+    """The ciphertexts, as a tree of up to 127."""
     cohort, ciphertexts = sealed.cohort, [c.ciphertext for c in sealed.candidates]
     (attempt,) = cohort.adder._attempts.values()
     with started(where) as executor:

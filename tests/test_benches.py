@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benches.cluster_cost import core_hours, table, unit_costs
 from benches.scaling import cases
 from benches.scaling_report import BEGIN, END, between_markers, pippenger, plot, section, slope
 from benches.synthetic import KINDS
@@ -100,3 +101,15 @@ def test_only_the_text_between_the_markers_changes() -> None:
 def test_the_plot_is_small(tmp_path: Path) -> None:
     plot(rows(), tmp_path / "scaling.png")
     assert 10_000 < (tmp_path / "scaling.png").stat().st_size <= 200_000
+
+
+# -- what a cluster would cost ------------------------------------------------------------------------
+
+
+def test_the_cost_of_many_devices_is_the_unit_cost_times_their_number() -> None:
+    assert core_hours(3600.0, 1_000_000) == 1.0
+    names = {"test_read": 600.0, "test_check[here]": 400.0, "test_add[here]": 800.0}
+    rows = [{"name": n, "extra_info": {"us_per_update": c}} for n, c in names.items()]
+    costs = unit_costs({"benchmarks": [*rows, {"name": "test_other", "extra_info": {}}]})
+    assert costs == names
+    assert "| all | 1800 | 0.50 | 3.0 |" in table(costs, 1_000_000, 10)
