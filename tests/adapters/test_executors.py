@@ -12,6 +12,7 @@ import pytest
 
 from tests.layers.adder_messages import rewritten
 from tests.layers.counts import CountCohort
+from tests.layers.own_rows import OwnCohort
 from tests.layers.parties import ROWS, Cohort, Opened, make_policy, proving_keys, signed
 from zkfed.adapters.processes import ProcessExecutor, SerialExecutor
 from zkfed.errors import PolicyError, TransportError
@@ -30,6 +31,7 @@ DEVICES = 12
 MAKE = [
     pytest.param(lambda: Cohort(devices=DEVICES), id="updates"),
     pytest.param(lambda: CountCohort(answers=[[0, 1, 0, 0, 0], [0] * 5] * (DEVICES // 2)), id="counts"),
+    pytest.param(lambda: OwnCohort(devices=5), id="own-rows"),  # with commitments that follow from challenges
 ]
 
 
