@@ -1,11 +1,13 @@
 """What a host costs: one softmax 64x10 round of 24 devices over each transport, beside memory; uploads a second.
 
 Every device is a `Member` in a thread with a connection of its own, and the node is one more client of
-the transport; over memory the same threads share one store. Servers run on this machine.
+the transport; over memory the same threads share one store. Servers are processes on this machine.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -40,7 +42,11 @@ def medium(host: str) -> Iterator[Open]:
     """Yields what opens a connection to a medium that runs."""
     with ExitStack() as running, tempfile.TemporaryDirectory() as folder:
         if host == "http":
-            url = running.enter_context(serving(HttpNode(MemoryTransport(), may_write=lambda channel, key: True)))
+            command = [sys.executable, "-m", "benches.http_store"]
+            process = running.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            url = process.stdout.readline().strip() if process.stdout else ""
             yield lambda: HttpTransport(url)
         elif host == "nats":
             from zkfed.adapters.nats import NatsTransport
