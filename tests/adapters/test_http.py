@@ -7,6 +7,7 @@ import hashlib
 import json
 import resource
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -198,3 +199,33 @@ def test_a_thousand_idle_connections_do_not_delay_an_honest_one(node: Running) -
         for connection in idle:
             connection.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_waiting_ends_with_a_message_or_with_its_time(node: Running) -> None:
+    client = HttpTransport(node.url, key=KEY)
+    start = time.perf_counter()
+    client.wait("quiet", start=0, timeout_s=1)
+    assert 0.9 < time.perf_counter() - start < 5
+    for publish in (client.publish, node.store.publish):  # over HTTP, and by the node's own roles
+        seen = len(client.fetch("news"))
+        threading.Timer(0.3, publish, ("news", f"{seen}".encode())).start()
+        start = time.perf_counter()
+        client.wait("news", start=seen, timeout_s=10)
+        assert time.perf_counter() - start < 5
+        assert len(client.fetch("news")) == seen + 1
+    client.close()
+
+
+def test_hundreds_that_wait_do_not_delay_an_honest_one(node: Running) -> None:
+    request = b"GET /v1/never?start=0&wait=20 HTTP/1.1\r\nHost: n\r\n\r\n"
+    idle = []
+    try:
+        for _ in range(300):
+            idle.append(socket.create_connection((node.host, node.port), timeout=5))
+            idle[-1].sendall(request)
+        start = time.perf_counter()
+        node.still_works()
+        assert time.perf_counter() - start < 2
+    finally:
+        for connection in idle:
+            connection.close()

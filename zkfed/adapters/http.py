@@ -125,9 +125,8 @@ class HttpTransport:
         """Returns when a channel has more than `start` messages, or after `timeout_s`; see `Waiting.wait`."""
         check_channel(channel)
         check_start(start)
-        limit = PAGE_BYTES + self.message_bytes_max + (1 << 20)
         seconds = str(int(min(timeout_s, self._timeout_s / 2)))
-        self._call("GET", f"v1/{channel}", BINARY, limit, params={"start": str(start), "wait": seconds})
+        self._call("GET", f"v1/{channel}", BINARY, ERROR_BYTES_MAX, params={"start": str(start), "wait": seconds})
 
     def _call(self, method: str, path: str, expected: str, limit: int, **request: Any) -> bytes:
         """Returns the body of a good answer; tries again what may pass, until the time is over."""

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from zkfed.errors import (
     DecodeError,
@@ -77,7 +78,8 @@ class HttpNode:
             raise TransportError("an HTTP node needs starlette and uvicorn: pip install 'zkfed[http]'") from None
         self._store, self._may_write, self._upload_bytes_max = store, may_write, upload_bytes_max
         self._in_flight = 0
-        self._news = asyncio.Event()
+        self._waiting = 0
+        self._news: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()  # as long as somebody waits
 
     @property
     def app(self) -> Starlette:
@@ -108,7 +110,6 @@ class HttpNode:
             return _refusal(500, TransportError("the node failed; the message was not taken"))
 
     async def _publish(self, request: Request) -> Response:
-        from starlette.concurrency import run_in_threadpool
 
         channel, headers = request.path_params["channel"], request.headers
         if headers.get("content-type", "").split(";")[0].strip().lower() != BINARY:
@@ -122,9 +123,10 @@ class HttpNode:
                 raise NotAuthorised("this key may not write to that channel" if key else "sign the request")
             if headers.get("idempotency-key", "").lower() not in ("", hashlib.sha256(body).hexdigest()):
                 raise DecodeError("the body is not the message of its idempotency key, its SHA-256")
-            address = await run_in_threadpool(self._store.publish, channel, body)
-            self._news.set()
-            self._news = asyncio.Event()
+            address = await asyncio.to_thread(self._store.publish, channel, body)
+            news = self._news.pop(channel, None)
+            if news is not None:
+                news.set()
         finally:
             self._in_flight -= len(body)
         return _json(200, {"address": address})
@@ -156,19 +158,31 @@ class HttpNode:
         return bytes(body)
 
     async def _fetch(self, request: Request) -> Response:
-        from starlette.concurrency import run_in_threadpool
         from starlette.responses import Response
 
-        start, wait = _number(request, "start"), min(_number(request, "wait"), WAIT_S_MAX)
-        ends_s = time.monotonic() + wait
-        while True:
-            news = self._news
-            found = await run_in_threadpool(self._store.fetch, request.path_params["channel"], start=start)
-            if found or time.monotonic() >= ends_s:
-                return Response(encode_page(found), media_type=BINARY)
-            # The node's own roles write into the store directly: looked at now and then besides.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), LOOK_S)
+        channel, start = request.path_params["channel"], _number(request, "start")
+        if "wait" in request.query_params:
+            await self._wait(channel, start, min(_number(request, "wait"), WAIT_S_MAX))
+            return Response(encode_page(()), media_type=BINARY)
+        found = await asyncio.to_thread(self._store.fetch, channel, start=start)
+        return Response(encode_page(found), media_type=BINARY)
+
+    async def _wait(self, channel: str, start: int, wait_s: float) -> None:
+        """Returns when the channel has more than `start` messages, or after `wait_s`."""
+        ends_s, news = time.monotonic() + wait_s, self._news.setdefault(channel, asyncio.Event())
+        self._waiting += 1
+        try:
+            while not await asyncio.to_thread(self._store.fetch, channel, start=start):
+                left_s = ends_s - time.monotonic()
+                if left_s <= 0:
+                    return
+                # The node's own roles write into the store directly: looked at now and then besides,
+                # the less often the more are waiting.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), min(left_s, LOOK_S * (1 + self._waiting / 16)))
+                news = self._news.setdefault(channel, asyncio.Event())
+        finally:
+            self._waiting -= 1
 
 
 def _number(request: Request, name: str) -> int:
