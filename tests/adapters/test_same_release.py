@@ -6,14 +6,19 @@ the system. Everything else that is random (keys, blinders, encryption) differs 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from tests.adapters.servers import MOSQUITTO, NATS, running
 from tests.orchestrator.hosting import carry, federation
 from tests.orchestrator.mailing import close, run_over
 from zkfed.adapters.http import HttpTransport
 from zkfed.adapters.http_node import HttpNode, serving
 from zkfed.adapters.memory import MemoryTransport
+from zkfed.adapters.mqtt import MqttTransport
+from zkfed.adapters.nats import NatsTransport
 from zkfed.layers import noise
 from zkfed.layers.bridge import check_release
 from zkfed.layers.transcript import released_sums
@@ -54,12 +59,35 @@ def over_http() -> tuple[bytes, ...]:
     return outcome(node)
 
 
+def over_broker(server: str, folder: Path) -> tuple[bytes, ...]:
+    kind, config = {"nats-server": (NatsTransport, NATS), "mosquitto": (MqttTransport, MOSQUITTO)}[server]
+    node, members = federation()
+    with running(server, folder, config) as broker:
+        url = f"{'nats' if kind is NatsTransport else 'mqtt'}://127.0.0.1:{broker.port}"
+        node_side = kind(url)
+        run_over(node, members, node_side, lambda: kind(url), rounds=ROUNDS)
+        close(node_side)
+    return outcome(node)
+
+
+def seed_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = np.random.default_rng(SEED)
+    monkeypatch.setattr(
+        noise, "sample", lambda scale, count, drawn=drawn: np.rint(drawn.normal(0, 100, count)).astype(np.int64)
+    )
+
+
+@pytest.mark.parametrize("server", ["nats-server", "mosquitto"])
+def test_a_broker_releases_the_same_bytes(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seed_noise(monkeypatch)
+    expected = over_memory()
+    seed_noise(monkeypatch)
+    assert over_broker(server, tmp_path) == expected
+
+
 def test_every_host_releases_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {}
     for host in (over_handle, over_memory, over_http):
-        drawn = np.random.default_rng(SEED)
-        monkeypatch.setattr(
-            noise, "sample", lambda scale, count, drawn=drawn: np.rint(drawn.normal(0, 100, count)).astype(np.int64)
-        )
+        seed_noise(monkeypatch)
         found[host.__name__] = host()
     assert len(set(found.values())) == 1, {name: [len(b) for b in parts] for name, parts in found.items()}
