@@ -7,8 +7,7 @@ the kit before the first round, or makes it anew from the same policy; a node's 
 
 from __future__ import annotations
 
-import os
-import stat
+import contextlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,13 @@ from zkfed.orchestrator.member import Provers
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.options import Options
 from zkfed.policy import RoundPolicy
+from zkfed.updates.key_file import KeyExists, create_key, load_key
 from zkfed.updates.signing import SigningKey
 
 __all__ = ["open_identity", "open_node", "open_provers", "write_kit"]
 
 _ARRAYS = ("features", "labels", "base")
 _KEYS = ("statement", "noise", "registration")
-_SEED_BYTES = 32
 
 
 def write_kit(
@@ -93,33 +92,11 @@ def open_identity(path: Path) -> SigningKey:
 
     Raises:
         StoreFault: The file cannot be read or written, or others may read it.
-        DecodeError: It holds no key.
+        DecodeError, LimitExceeded: It holds no key.
     """
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return _read_identity(path)
-    except OSError as error:
-        raise StoreFault(f"{path.name} cannot be written: {error.strerror}") from None
-    with open(descriptor, "wb") as file:
-        seed = os.urandom(_SEED_BYTES)
-        file.write(seed)
-        file.flush()
-        os.fsync(file.fileno())
-    return SigningKey(seed)
-
-
-def _read_identity(path: Path) -> SigningKey:
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise StoreFault(f"{path.name} cannot be read: {error.strerror}") from None
-    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-        raise StoreFault(f"{path.name} may be read by others than its owner: chmod 600, or better make a new key")
-    seed = bytes(map_file(path, 4096))
-    if len(seed) != _SEED_BYTES:
-        raise DecodeError(f"{path.name} has {len(seed)} bytes, a signing key has {_SEED_BYTES}")
-    return SigningKey(seed)
+    with contextlib.suppress(KeyExists):
+        return create_key(path)
+    return load_key(path)
 
 
 def _policy_and_keys(root: Path) -> tuple[RoundPolicy, tuple[ProvingKey, ...]]:

@@ -7,24 +7,36 @@ from pathlib import Path
 
 from zkfed.encoding import Reader, Writer
 from zkfed.errors import StoreFault
-from zkfed.files import map_file, replace_file
+from zkfed.files import map_file
 from zkfed.updates.signing import SigningKey
 
-__all__ = ["TAG", "create_key", "load_key"]
+__all__ = ["TAG", "KeyExists", "create_key", "load_key"]
 
 TAG = "zkfed/v1/signing-key"
+
+
+class KeyExists(StoreFault):
+    """A key file is there already; none is ever written over."""
 
 
 def create_key(path: Path) -> SigningKey:
     """Makes a fresh key and writes it to a new file with mode 0600.
 
     Raises:
-        StoreFault: The file is there already, or cannot be written.
+        KeyExists: The file is there already.
+        StoreFault: It cannot be written.
     """
-    if path.exists():
-        raise StoreFault(f"{path.name} is there already: a key is never written over")
     seed = os.urandom(32)
-    replace_file(path, [Writer(TAG).bytes(seed).finish()], mode=0o600)
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(Writer(TAG).bytes(seed).finish())
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        raise KeyExists(f"{path.name} is there already: a key is never written over") from None
+    except OSError as error:
+        raise StoreFault(f"{path.name} cannot be written: {error.strerror}") from None
     return SigningKey(seed)
 
 
