@@ -23,6 +23,7 @@ from zkfed.adapters.http import HttpTransport
 from zkfed.adapters.http_node import HttpNode, serving
 from zkfed.adapters.memory import MemoryTransport
 from zkfed.orchestrator.events import Released
+from zkfed.orchestrator.kit import write_kit
 from zkfed.orchestrator.member import Member, Provers
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.options import Options, make_keys
@@ -92,6 +93,20 @@ def test_round_over(benchmark: Any, host: str, made: tuple[RoundPolicy, Any, Any
             getattr(node_side, "close", lambda: None)()
 
         benchmark.pedantic(one_round, setup=fresh, rounds=3, warmup_rounds=1)
+
+
+def test_round_over_flower(benchmark: Any, made: tuple[RoundPolicy, Any, Any, Any], tmp_path: Path) -> None:
+    """The same over Flower: enrolment and one round, its messages and its strategy; Ray's start is no part of it."""
+    pytest.importorskip("flwr", reason="pip install 'zkfed[flower]'")
+    from benches.flower_round import over_flower
+
+    policy, keys, shards, rows = made
+    write_kit(tmp_path / "kit", policy, keys, benchmark=rows)
+
+    def one_round() -> None:
+        assert over_flower(tmp_path / "kit", policy, shards, exchanges=2)[1] == DEVICES
+
+    benchmark.pedantic(one_round, rounds=3, warmup_rounds=1)
 
 
 def test_sealed_updates_a_second_into_an_http_node(benchmark: Any) -> None:

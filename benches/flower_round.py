@@ -1,8 +1,8 @@
 """A softmax 64x10 round of 24 devices, over Flower's own messages and as `LocalFederation`, in seconds.
 
-    python -m benches.flower_round [--devices 24]
+    python -m benches.flower_round [--devices 24] [--workers 2]
 
-Both run the same proofs in one process, one device after the other; Flower's replies are written to
+Both run the same proofs in one process, two devices at a time; Flower's replies are written to
 bytes and read again, as on a wire. Ray's start is no part of it.
 """
 
@@ -24,7 +24,7 @@ from zkfed.orchestrator.kit import open_node, write_kit
 from zkfed.orchestrator.options import Options, make_keys
 from zkfed.orchestrator.synthetic import synthetic_cohort
 
-__all__ = ["flower_round"]
+__all__ = ["flower_round", "over_flower"]
 
 ROWS = 100
 
@@ -36,7 +36,7 @@ def _policy() -> RoundPolicy:
     )
 
 
-def _over_flower(kit: Path, policy: RoundPolicy, shards: list[Any]) -> tuple[float, int]:
+def over_flower(kit: Path, policy: RoundPolicy, shards: list[Any], exchanges: int = 1) -> tuple[float, int]:
     """Returns (seconds of the round without the enrolment, accepted)."""
     from flwr.app import ArrayRecord, Message, RecordDict
     from flwr.clientapp import ClientApp
@@ -62,8 +62,8 @@ def _over_flower(kit: Path, policy: RoundPolicy, shards: list[Any]) -> tuple[flo
         if isinstance(event, RoundStarted):
             begun.append(time.perf_counter())
 
-    strategy = Zkfed(FedAvg(fraction_evaluate=0.0), open_node(kit, exchanges=1), tell=tell)
-    grid = HereGrid([app] * len(shards), _through_bytes)
+    strategy = Zkfed(FedAvg(fraction_evaluate=0.0), open_node(kit, exchanges=exchanges), tell=tell)
+    grid = HereGrid([app] * len(shards), _through_bytes, workers=2)
     result = strategy.start(grid, ArrayRecord([np.zeros(policy.model.shape)]), num_rounds=1)
     return time.perf_counter() - begun[0], int(result.train_metrics_clientapp[1]["accepted"])
 
@@ -75,12 +75,12 @@ def _through_bytes(node: int, reply: Any) -> Any:
     return reply
 
 
-def flower_round(devices: int = 24) -> dict[str, float]:
-    """Returns seconds of one round over Flower and in `LocalFederation`, and how many each accepted."""
+def flower_round(devices: int = 24, workers: int = 2) -> dict[str, float]:
+    """Returns seconds of one round over Flower and in `LocalFederation` with so many threads, and who was accepted."""
     policy = _policy()
     keys = make_keys(policy)
     shards, benchmark = synthetic_cohort(policy.model, devices, ROWS)
-    options = Options(keys=keys, exchanges=1, workers=1)  # one device after the other, as over Flower
+    options = Options(keys=keys, exchanges=1, workers=workers)
     local = LocalFederation(policy, shards, benchmark=benchmark, options=options)
     start = time.perf_counter()
     accepted = [getattr(event, "accepted", 0) for event in local.run(1)]
@@ -88,7 +88,7 @@ def flower_round(devices: int = 24) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         kit = Path(folder) / "kit"
         write_kit(kit, policy, keys, benchmark=benchmark)
-        flower_s, flower_accepted = _over_flower(kit, policy, shards)
+        flower_s, flower_accepted = over_flower(kit, policy, shards)
     return {
         "devices": devices,
         "local_s": round(local_s, 3),
@@ -102,4 +102,6 @@ def flower_round(devices: int = 24) -> dict[str, float]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, default=24)
-    sys.stdout.write(json.dumps(flower_round(parser.parse_args().devices)) + "\n")
+    parser.add_argument("--workers", type=int, default=2, help="threads of LocalFederation; over Flower there are two")
+    chosen = parser.parse_args()
+    sys.stdout.write(json.dumps(flower_round(chosen.devices, chosen.workers)) + "\n")

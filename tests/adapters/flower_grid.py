@@ -1,8 +1,9 @@
-"""A Grid of Flower's own interface that calls ClientApps in this process, one context a node, in order."""
+"""A Grid of Flower's own interface that calls ClientApps in this process, one context a node; replies come in the order of asking."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from flwr.app import Context, Error, Message, RecordDict
@@ -24,8 +25,8 @@ def as_is(node: int, reply: Message) -> Message:
 class HereGrid(Grid):
     """Carries messages to ClientApps; `change` stands for whoever sits on the way back."""
 
-    def __init__(self, apps: Sequence[ClientApp], change: Change = as_is) -> None:
-        self.apps, self.change = apps, change
+    def __init__(self, apps: Sequence[ClientApp], change: Change = as_is, workers: int = 1) -> None:
+        self.apps, self.change, self.workers = apps, change, workers
         if TaskIdentity is not None:
             TaskIdentity.run_id = TaskIdentity.task_id = TaskIdentity.node_id = 1
         self.contexts = [
@@ -54,14 +55,15 @@ class HereGrid(Grid):
         raise NotImplementedError
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        replies = []
-        for message in messages:
-            node = message.metadata.dst_node_id
-            try:
-                reply = self.apps[node](message, self.contexts[node])
-            except Exception as error:  # noqa: BLE001 -- as Flower does with what a ClientApp raises
-                reply = Message(Error(1, str(error)), reply_to=message)
-            reply = self.change(node, reply)
-            self.seen.append(reply)
-            replies.append(reply)
+        with ThreadPoolExecutor(self.workers) as pool:
+            replies = list(pool.map(self._reply, messages))
+        self.seen.extend(replies)
         return replies
+
+    def _reply(self, message: Message) -> Message:
+        node = message.metadata.dst_node_id
+        try:
+            reply = self.apps[node](message, self.contexts[node])
+        except Exception as error:  # noqa: BLE001 -- as Flower does with what a ClientApp raises
+            reply = Message(Error(1, str(error)), reply_to=message)
+        return self.change(node, reply)

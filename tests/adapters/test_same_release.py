@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from tests.adapters.servers import MOSQUITTO, NATS, running
+from tests.layers.parties import ROWS as BENCHMARK_ROWS
+from tests.layers.parties import make_policy, proving_keys
 from tests.orchestrator.hosting import carry, federation
 from tests.orchestrator.mailing import close, run_over
 from zkfed.adapters.http import HttpTransport
@@ -22,10 +24,13 @@ from zkfed.adapters.nats import NatsTransport
 from zkfed.layers import noise
 from zkfed.layers.bridge import check_release
 from zkfed.layers.transcript import released_sums
+from zkfed.orchestrator.client import proximal_least_squares
+from zkfed.orchestrator.kit import open_node, write_kit
 from zkfed.orchestrator.node import Node
+from zkfed.orchestrator.synthetic import synthetic_cohort
 from zkfed.updates.update import encode_ints
 
-SEED, ROUNDS = 7, 2
+SEED, ROUNDS, DEVICES = 7, 2, 3
 
 
 def outcome(node: Node) -> tuple[bytes, ...]:
@@ -70,6 +75,32 @@ def over_broker(server: str, folder: Path) -> tuple[bytes, ...]:
     return outcome(node)
 
 
+def over_flower(kit: Path) -> tuple[bytes, ...]:
+    """As over the others, with the rows in the ClientApps and the keys in their contexts."""
+    from flwr.app import ArrayRecord, Context, Message, RecordDict
+    from flwr.clientapp import ClientApp
+    from flwr.serverapp.strategy import FedAvg
+
+    from tests.adapters.flower_grid import HereGrid
+    from zkfed.adapters.flower_client import ZkfedMod
+    from zkfed.adapters.flower_server import Zkfed
+
+    policy = make_policy()
+    shards, benchmark = synthetic_cohort(policy.model, DEVICES, BENCHMARK_ROWS)
+    write_kit(kit, policy, proving_keys(), benchmark=benchmark)
+    app = ClientApp(mods=[ZkfedMod(str(kit))])
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        (base,) = message.content["arrays"].to_numpy_ndarrays()
+        weights = proximal_least_squares(policy.model, base, shards[context.node_config["partition-id"]], 1)
+        return Message(RecordDict({"arrays": ArrayRecord([weights])}), reply_to=message)
+
+    strategy = Zkfed(FedAvg(fraction_evaluate=0.0), open_node(kit))
+    strategy.start(HereGrid([app] * DEVICES), ArrayRecord([np.zeros(policy.model.shape)]), num_rounds=ROUNDS)
+    return outcome(strategy.node)
+
+
 def seed_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = np.random.default_rng(SEED)
     monkeypatch.setattr(
@@ -83,6 +114,16 @@ def test_a_broker_releases_the_same_bytes(server: str, tmp_path: Path, monkeypat
     expected = over_memory()
     seed_noise(monkeypatch)
     assert over_broker(server, tmp_path) == expected
+
+
+# Flower imports typer, which imports names that click is about to drop.
+@pytest.mark.filterwarnings("ignore:'click.:DeprecationWarning")
+def test_flower_releases_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("flwr", reason="pip install 'zkfed[flower]'")
+    seed_noise(monkeypatch)
+    expected = over_memory()
+    seed_noise(monkeypatch)
+    assert over_flower(tmp_path / "kit") == expected
 
 
 def test_every_host_releases_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
