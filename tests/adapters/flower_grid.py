@@ -1,4 +1,4 @@
-"""A Grid of Flower's own interface that calls ClientApps in this process, one context a node; replies come in the order of asking."""
+"""A Grid of Flower's interface that calls ClientApps in this process, one context a node; replies keep the order."""
 
 from __future__ import annotations
 
