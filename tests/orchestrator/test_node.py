@@ -9,6 +9,7 @@ import pytest
 
 from tests.layers.parties import make_policy, proving_keys
 from tests.orchestrator.hosting import carry, federation
+from zkfed.encoding import Writer
 from zkfed.errors import (
     DecodeError,
     KeyRefused,
@@ -25,7 +26,7 @@ from zkfed.orchestrator.federation import make_keys
 from zkfed.orchestrator.member import Member, Provers
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.options import Options
-from zkfed.policy import RoundPolicy
+from zkfed.policy import Improvement, LinearModel, RoundPolicy
 from zkfed.updates.signing import SigningKey
 
 
@@ -190,6 +191,23 @@ def test_a_member_follows_the_policy_and_the_keys_of_its_host_only() -> None:
     pinned = Provers(other.policy, proving_keys())
     with pytest.raises(PolicyError):
         Member(pinned, shard, key=members[0]._key).handle(ask.request)
+
+
+def test_a_head_of_another_size_is_refused_before_its_circuits_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    node, members = federation()
+    carry(node.enrol(), members)
+    ask = next(s for s in node.run(1) if isinstance(s, Ask))
+    statement = Improvement(model=LinearModel(features=600, classes=10), rows=200, at_least="1%")
+    large = replace(node.policy, statement=statement)
+    writer = Writer("zkfed/v1/head").list([large.encode(), *[b""] * 5])
+    hostile = Ask(ask.kind, (), {**ask.parts, "head": writer.finish()})
+
+    def built(*_: object) -> None:
+        pytest.fail("the agreement was built")
+
+    monkeypatch.setattr(Transcript, "of_head", built)
+    with pytest.raises(PolicyError, match="agreed to"):
+        members[0].handle(hostile.request)
 
 
 def test_a_member_in_one_federation_does_not_enter_another() -> None:

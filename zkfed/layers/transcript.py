@@ -165,6 +165,18 @@ class Transcript:
             raise DecodeError(f"head: {len(rest)} objects too many")
         return out
 
+    @staticmethod
+    def policy_of_head(data: bytes) -> RoundPolicy:
+        """Reads the policy of a head alone: reading the rest builds its circuits, whatever their size.
+
+        Raises:
+            LimitExceeded, DecodeError, PolicyError: Not a head, or its policy is none.
+        """
+        objects = Reader(data, "zkfed/v1/head", MESSAGE_BYTES_MAX).list(8)
+        if not objects:
+            raise DecodeError("head: no policy in it")
+        return RoundPolicy.decode(objects[0])
+
     @classmethod
     def _of_objects(cls, objects: list[bytes], parameters_max: int) -> tuple[Transcript, list[bytes]]:
         """Returns what the first objects say, and the objects that are left: the rounds."""

@@ -209,8 +209,8 @@ class Member:
             if head != self._head:
                 raise PolicyError("the node's agreement is another one than this device takes part in")
             return self._client
+        self._provers.check(Transcript.policy_of_head(head))  # before anything of another's size is built
         agreement = _agreement(head)
-        self._provers.check(agreement.policy)
         self._provers.check_keys(agreement)
         if self.public_key not in agreement.enrolled:
             raise NotAuthorised("the node has not enrolled this device")
