@@ -196,7 +196,7 @@ class Zkfed(Strategy):
             raise DecodeError("the reply holds no answer, or one that is no bytes")
         if len(answer) > MESSAGE_BYTES_MAX:
             raise LimitExceeded(f"an answer of {len(answer)} bytes, at most {MESSAGE_BYTES_MAX} are accepted")
-        if kind not in ("enrol", "round", "join"):
+        if kind not in ("enrol", "round", "join", "seal"):
             return answer
         signer = answer_signer(answer, kind)
         if kind == "enrol" and signer not in self._keys.values():

@@ -18,6 +18,7 @@ from zkfed.orchestrator.member import ENROL
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.notes import SITS_OUT
 from zkfed.ports import MESSAGE_BYTES_MAX
+from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.signing import Signed, kind_of
 
 __all__ = ["AskedOnce", "answer_signer"]
@@ -138,13 +139,15 @@ class AskedOnce:
 
 
 def answer_signer(answer: bytes, kind: str) -> str:
-    """Returns the key (hex) that signed an answer to "enrol", "join" or "round".
+    """Returns the key (hex) that signed an answer to "enrol", "join", "round" or "seal".
 
     Raises:
         DecodeError, LimitExceeded, SignatureInvalid: It is no answer to such a request.
     """
     if kind == "enrol":
         return Signed.decode(answer, ENROL, limit=4096).signer.hex()
+    if kind == "seal":
+        return SealedUpdate.decode(answer).signed.signer.hex()
     try:
         if kind == "join" and kind_of(answer) == "commit":
             return Signed.decode(answer, "commit", limit=4096).signer.hex()
