@@ -63,10 +63,13 @@ def hosts(medians: dict[str, float], info: dict[str, dict[str, Any]]) -> dict[st
     if memory is None:
         return {}
     out = {"memory_s": memory}
-    for host in ("http", "nats", "mqtt", "flower"):
-        if f"test_round_over[{host}]" in medians:
-            out[f"{host}_s"] = medians[f"test_round_over[{host}]"]
-            out[f"{host}_ratio"] = out[f"{host}_s"] / memory
+    rounds = {host: f"test_round_over[{host}]" for host in ("http", "nats", "mqtt")} | {
+        "flower": "test_round_over_flower"
+    }
+    for host, test in rounds.items():
+        if test in medians:
+            out[f"{host}_s"] = medians[test]
+            out[f"{host}_ratio"] = medians[test] / memory
     upload = "test_sealed_updates_a_second_into_an_http_node"
     if upload in medians:
         out["uploads_per_s"] = info[upload]["uploads"] / medians[upload]
