@@ -22,6 +22,7 @@ from zkfed.layers.agreement import draw_groups
 from zkfed.layers.beacon import open_beacon
 from zkfed.layers.bridge import check_release
 from zkfed.layers.heart import Device
+from zkfed.layers.intake import Work
 from zkfed.statements.draw import draw_rows
 from zkfed.statements.own_data import OwnTerms
 from zkfed.updates.messages import Announcement, Failure, Seal
@@ -100,7 +101,7 @@ def test_a_true_proof_about_other_rows_is_refused(choice: Any) -> None:
 def test_adders_that_let_such_a_proof_pass_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     cohort = OwnCohort(kinds=[type("Chosen", (OtherRows,), {"choose": not_drawn})])
     opened = cohort.start()
-    monkeypatch.setattr("zkfed.layers.polis.verify_batch", lambda *_: None)  # adders that do not check
+    monkeypatch.setattr(cohort.adder, "_work", Work(verify=lambda *_: None))  # adders that do not check
     cohort.seal_all(opened)
     monkeypatch.undo()
     cohort.add(opened)

@@ -39,6 +39,7 @@ from zkfed.he.encrypt import encrypt
 from zkfed.he.keys import PublicKey
 from zkfed.layers.bridge import check_release
 from zkfed.layers.heart import Device
+from zkfed.layers.intake import Work
 from zkfed.layers.transcript import released_sums
 from zkfed.updates.messages import Commit, Release, Seal
 from zkfed.updates.sealed import SealedUpdate
@@ -164,7 +165,7 @@ def test_what_is_no_vector_of_counts_is_refused(answer: Any) -> None:
 
 def test_adders_that_do_not_check_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     cohort, opened = answered(ONE_OF_FIVE, [2, 0, 0, 0, 0])
-    monkeypatch.setattr("zkfed.layers.polis.verify_batch", lambda *_: None)
+    monkeypatch.setattr(cohort.adder, "_work", Work(verify=lambda *_: None))
     cohort.seal_all(opened)
     monkeypatch.undo()
     cohort.add(opened)

@@ -9,6 +9,7 @@ import pytest
 from zkfed.orchestrator import events
 from zkfed.orchestrator.events import (
     AttemptFailed,
+    EnrolmentClosed,
     Event,
     Progress,
     Refused,
@@ -20,6 +21,7 @@ from zkfed.orchestrator.events import (
 from zkfed.updates.update import Verdict
 
 TEXTS = [
+    (EnrolmentClosed(0, 24, 1), "enrolment closed: 24 devices, 1 refused"),
     (
         RegistrationClosed(0, 24, 2),
         "registration closed: 24 clients have registered rows of their own, 2 refused",
