@@ -81,6 +81,8 @@ def test_who_did_not_sign_or_may_not_write_is_refused(node: Running) -> None:
         (signed(b"x", now_s=int(time.time()) - 3600), 401, "signature-invalid"),
         (signed(b"x") | {"zkfed-time": "١٢"}, 401, "signature-invalid"),
         (signed(b"x") | {"zkfed-signature": "zz"}, 401, "signature-invalid"),
+        ({k: v.upper() if k == "zkfed-key" else v for k, v in signed(b"x").items()}, 401, "signature-invalid"),
+        ({k: f"0{v}" if k == "zkfed-time" else v for k, v in signed(b"x").items()}, 401, "signature-invalid"),
         ({"zkfed-key": KEY.public.hex()}, 401, "signature-invalid"),
     ]
     for headers, status, code in cases:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     added.add_argument("--port", type=int, default=8790)
     added.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"), help="files; without them there is no TLS")
     added.add_argument("--window", type=float, default=600.0, help="seconds that a device has for one answer")
+    added.add_argument("--linger", type=float, default=2.0, help="seconds that the records stay up at the end")
     return added
 
 
@@ -81,7 +83,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
         output.say("adders and key holder share this process: who reads its memory reads every update")
         for _ in follow(mailbox.run(options.rounds), renderer("auto", stream=output.err)):
             pass
-        _wait_for_readers()
+        time.sleep(options.linger)  # devices fetch the last records, and check them
     if options.out is not None:
         node.transcript.save(options.out)
     output.result(
@@ -89,13 +91,6 @@ def run(options: argparse.Namespace, output: Output) -> int:
         {"url": url, "federation": node.policy.digest.hex(), "rounds": len(node.transcript.rounds)},
     )
     return HOLDS
-
-
-def _wait_for_readers() -> None:
-    """Leaves the last records where devices can fetch them, for a moment."""
-    import time
-
-    time.sleep(2.0)
 
 
 def _is_known(node: Node, key: bytes) -> bool:

@@ -82,6 +82,8 @@ class RoundState:
         numbers = [int.from_bytes(n, "big") for n in r.list(ATTEMPTS_MAX, exact=8)]
         sealed = r.list(2 * ATTEMPTS_MAX)
         r.finish()
+        if not 0 <= blinder < agreement.order:
+            raise DecodeError("device round: a blinder outside the field")
         if len(sealed) != 2 * len(numbers) or numbers != sorted(set(numbers)):
             raise DecodeError("device round: attempts and messages do not fit together")
         first = agreement.open_announcement(announced, base=base, previous=Announced.decode(announced).body.previous)

@@ -16,7 +16,7 @@ nothing and is trusted with nothing: every message is signed, sealed or public.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -25,7 +25,7 @@ from zkfed.errors import DecodeError, excerpt
 from zkfed.orchestrator.events import Event
 from zkfed.updates.messages import MESSAGE_BYTES_MAX
 
-__all__ = ["ASKS", "Answer", "Ask", "Fault", "Replies", "Step", "Steps", "asked_kind"]
+__all__ = ["ASKS", "Answer", "Ask", "Fault", "Replies", "Step", "Steps", "asked_kind", "drive"]
 
 ASKS: dict[str, tuple[str, ...]] = {
     "enrol": ("policy",),
@@ -147,3 +147,20 @@ class Answer:
 Step: TypeAlias = Event | Ask
 Steps: TypeAlias = Generator[Step, Replies | None, None]
 """Events to show, and asks to answer by `send(Replies(...))`; after an event, `send(None)`."""
+
+
+def drive(steps: Steps, carry: Callable[[Ask], Generator[Event, None, Replies]]) -> Iterator[Event]:
+    """Runs a node's steps to their end and yields their events, and those of `carry`, which answers the asks."""
+    replies = None
+    try:
+        while True:
+            step = steps.send(replies)
+            if isinstance(step, Ask):
+                replies = yield from carry(step)
+            else:
+                replies = None
+                yield step
+    except StopIteration:
+        return
+    finally:
+        steps.close()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkfed.encoding import Reader
-from zkfed.orchestrator.calls import Answer, Ask, Fault, Replies
+from zkfed.orchestrator.calls import Answer, Ask, Fault, Replies, drive
 from zkfed.orchestrator.client import Client, Shard
 from zkfed.orchestrator.events import Event, Progress, Refused, RegistrationClosed
 from zkfed.orchestrator.exchange import ask
@@ -101,19 +101,7 @@ class Federation:
             refused = [v for v in self.registrations if not v.is_accepted]
             yield RegistrationClosed(0, len(self.registrations) - len(refused), len(refused))
             yield from (Refused(0, verdict) for verdict in refused)
-        steps, replies = self._rounds.run(rounds), None
-        try:
-            while True:
-                step = steps.send(replies)
-                if isinstance(step, Ask):
-                    replies = yield from self._answer(step)
-                else:
-                    replies = None
-                    yield step
-        except StopIteration:
-            return
-        finally:
-            steps.close()
+        yield from drive(self._rounds.run(rounds), self._answer)
 
     def _answer(self, asked: Ask) -> Generator[Event, None, Replies]:
         """Asks the devices in threads and returns all that is in the channel afterwards."""

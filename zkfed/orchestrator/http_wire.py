@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,13 +64,12 @@ def request_signer(headers: Mapping[str, str], method: str, path: str, body: byt
     if values == [None, None, None]:
         return None
     key, at, signature = (v or "" for v in values)
-    if not (at.isascii() and at.isdigit() and len(at) < 16) or abs(int(at) - now_s) > CLOCK_S_MAX:
+    if re.fullmatch("0|[1-9][0-9]{0,14}", at) is None or abs(int(at) - now_s) > CLOCK_S_MAX:
         raise SignatureInvalid(f"the request's time is not within {CLOCK_S_MAX} s of the node's: set the clock")
-    try:
-        public, proof = bytes.fromhex(key), bytes.fromhex(signature)
-    except ValueError:
-        raise SignatureInvalid("the request's key and signature are not hexadecimal") from None
-    verify_signature(public, proof, _KIND, _to_sign(method, path, body, int(at)))
+    if re.fullmatch("[0-9a-f]{64}", key) is None or re.fullmatch("[0-9a-f]{128}", signature) is None:
+        raise SignatureInvalid("the request's key and signature are not 64 and 128 hexadecimal digits")
+    public = bytes.fromhex(key)
+    verify_signature(public, bytes.fromhex(signature), _KIND, _to_sign(method, path, body, int(at)))
     return public
 
 

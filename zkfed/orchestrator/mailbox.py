@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 from zkfed.encoding import Reader, Writer, digest
 from zkfed.errors import DecodeError, TransportError, ZkfedError
-from zkfed.orchestrator.calls import Ask, Fault, Replies, Steps
+from zkfed.orchestrator.calls import Ask, Fault, Replies, asked_kind, drive
 from zkfed.orchestrator.events import Event, Progress
 from zkfed.orchestrator.member import Member
 from zkfed.orchestrator.node import Node
@@ -119,27 +119,12 @@ class NodeMailbox:
             TransportError: The transport failed for longer than its own patience.
         """
         try:
-            yield from self._drive(self.node.enrol())
+            yield from drive(self.node.enrol(), self._carry)
             for _ in range(rounds):
-                yield from self._drive(self.node.run(1))
+                yield from drive(self.node.run(1), self._carry)
                 self.transport.publish(f"{self.name}/records", self.node.transcript.rounds[-1].encode())
         finally:
             self._post(b"", ())
-
-    def _drive(self, steps: Steps) -> Iterator[Event]:
-        replies = None
-        try:
-            while True:
-                step = steps.send(replies)
-                if isinstance(step, Ask):
-                    replies = yield from self._carry(step)
-                else:
-                    replies = None
-                    yield step
-        except StopIteration:
-            return
-        finally:
-            steps.close()
 
     def _post(self, request: bytes, clients: tuple[str, ...]) -> bytes:
         body = Writer("zkfed/v1/posted-ask").u64(self._number).bytes(request)
@@ -245,7 +230,9 @@ class MemberMailbox:
         self.transport.publish(
             f"{self.name}/answers/{self._number - 1}", self._key.sign("reply", reply.encode()).encode()
         )
-        return Ask.decode(request).kind
+        with contextlib.suppress(DecodeError):
+            return asked_kind(request)
+        return "unknown"
 
     def wait(self, pause_s: float = 0.1) -> None:
         """Waits for the next ask: as long as the transport can wait for it, else for `pause_s` seconds."""

@@ -45,7 +45,7 @@ __all__ = ["Node", "Within"]
 
 
 class Within:
-    """What the parties of one process publish to each other: the last message of each channel."""
+    """A transport between two parties in one process that take each message at once: it keeps the last one only."""
 
     def __init__(self) -> None:
         self._last: dict[str, bytes] = {}
