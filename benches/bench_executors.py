@@ -1,4 +1,4 @@
-"""Checking and adding through executors: one process, two, and a local Dask cluster of two workers.
+"""Checking, adding and proving through executors: one process, two, and a local Dask cluster of two workers.
 
 1,000 sealed updates of a softmax model 3 x 16 (64 parameters), or ZKFED_BENCH_UPDATES of them; the
 costs of one update are printed and stand in the JSON as `us_per_update`. On two cores, two workers
@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,14 @@ from tests.layers.parties import Cohort, make_policy
 from zkfed.adapters.processes import ProcessExecutor, SerialExecutor
 from zkfed.groth16.verify import verify_batch
 from zkfed.he.aggregate import add
+from zkfed.layers.round_state import Proving, RoundState, prove_round
+from zkfed.local import LocalFederation
 from zkfed.orchestrator.fan_out import FanOut
+from zkfed.orchestrator.kit import write_kit
+from zkfed.orchestrator.options import Options, make_keys
+from zkfed.orchestrator.proving import proving_in
+from zkfed.orchestrator.synthetic import synthetic_cohort
+from zkfed.policy import Improvement, LinearModel, RoundPolicy
 from zkfed.ports import Executor
 
 UPDATES = int(os.environ.get("ZKFED_BENCH_UPDATES", "1000"))
@@ -107,3 +116,43 @@ def test_add(benchmark: Any, sealed: Sealed, where: str) -> None:
     with started(where) as executor:
         fan_out, slots = FanOut(executor), cohort.agreement.slots
         measure(benchmark, f"add {where}", lambda: fan_out.add(attempt.encryption_key, ciphertexts, slots))
+
+
+PROOFS = 64
+
+
+@pytest.fixture(scope="module")
+def proofs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, list[tuple[bytes, RoundState]]]:
+    """A softmax model 64 x 10 on 200 rows, as in bench_round.py, and the states of devices that have committed."""
+    statement = Improvement(model=LinearModel(features=64, classes=10), rows=200, at_least="1%")
+    policy = RoundPolicy(statement=statement, clip_norm=1.0, epsilon=2.0, delta=1e-6, min_clients=2, epsilon_max=1e3)
+    shards, rows = synthetic_cohort(policy.model, PROOFS, 200)
+    keys, folder = make_keys(policy), tmp_path_factory.mktemp("keys")
+    write_kit(folder, policy, keys, benchmark=rows)
+    states, seen = [], Proving(lambda _, client, state: states.append((client, state)) or b"", lambda *_: b"")
+    federation = LocalFederation(policy, shards, benchmark=rows, options=Options(keys=keys, proving=seen))
+    list(federation.run(1))  # every device asks for its proof, gets none, and is refused
+    return federation, folder, states
+
+
+@pytest.mark.parametrize("where", ["none", *WHERE])
+def test_prove(benchmark: Any, proofs: Any, where: str) -> None:
+    """64 proofs of devices, asked for by two threads; "none" proves in these threads."""
+    federation, folder, states = proofs
+    agreement = federation.agreement
+    prover = federation.clients[0].device._prover
+
+    def measured(prove: Any) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            benchmark.pedantic(
+                lambda: list(pool.map(lambda s: prove(agreement, *s), states)), rounds=2, warmup_rounds=1
+            )
+        milliseconds = benchmark.stats.stats.min / PROOFS * 1e3
+        benchmark.extra_info["ms_per_proof"] = milliseconds
+        print(f"\nprove {where}: {milliseconds:.1f} ms a proof, {PROOFS} proofs")
+
+    if where == "none":
+        measured(lambda agreement, client, state: prove_round(prover, agreement, client, state))
+        return
+    with started(where) as executor:
+        measured(proving_in(executor, folder).rounds)

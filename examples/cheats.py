@@ -47,9 +47,8 @@ class _CheatingDevice(Device):
 
     def _prove(self, current: RoundState) -> bytes:
         agreement = self.agreement
-        instance = agreement.improvement_instance(current.terms, current.first, self.public_key, current.point)
-        blinders = self._blinders(current)
-        return forced_proof(self._prover, instance, self._private(current), blinders).encode(agreement.backend)
+        instance, blinders = current.instance(agreement, self.public_key), current.blinders(agreement.order)
+        return forced_proof(self._prover, instance, current.private(), blinders).encode(agreement.backend)
 
 
 def forging(device: Device) -> None:

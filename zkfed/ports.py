@@ -90,15 +90,16 @@ class Executor(Protocol):
 
     A work is a name that `zkfed.orchestrator.works` knows; what goes in and comes out is bytes. An
     executor promises one answer a payload, in order, and repeats what a lost worker had not
-    answered: a work has no effect but its answer, so repeating it is safe.
+    answered: a work has no effect but its answer, so repeating it is safe. Devices that prove in
+    threads call `map` from several at once.
     """
 
     def map(self, work: str, payloads: Iterable[bytes]) -> Iterator[bytes]:
         """Yields the answer to each payload, in their order.
 
         Args:
-            work: "check" or "add".
-            payloads: What `zkfed.orchestrator.fan_out` has written.
+            work: "check" or "add"; of devices "prove" or "register", whose payloads are secret.
+            payloads: What `zkfed.orchestrator.fan_out` or `zkfed.orchestrator.proving` has written.
 
         Raises:
             TransportError: Workers were lost more often than the executor repeats, or cannot be

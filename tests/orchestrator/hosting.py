@@ -55,18 +55,22 @@ def answers(ask: Ask, members: Sequence[Member], change: Change) -> Replies:
     return Replies(tuple(change(ask, [m for m in messages if m])), tuple(faults))
 
 
+def ingredients(kind: str, devices: int) -> tuple[Any, Any, list[Any], Any, Any]:
+    """Returns policy, keys, shards, benchmark and training of a small federation of one statement."""
+    if kind == "S1":
+        return own_policy(), own_keys(), own_shards(devices), None, interpolating
+    if kind == "S4":
+        policy = count_policy()
+        shards = list(np.identity(policy.model.parameters, dtype=np.int64)[np.arange(devices) % 2])
+        return policy, count_keys(), shards, None, proximal_least_squares
+    policy = make_policy()
+    shards, benchmark = synthetic_cohort(policy.model, devices, ROWS)
+    return policy, proving_keys(), shards, benchmark, proximal_least_squares
+
+
 def federation(kind: str = "S2", devices: int = 3, **options: Any) -> tuple[Node, list[Member]]:
     """Returns a node and members of one statement, small, with shared development keys."""
-    train: Any = proximal_least_squares
-    benchmark = None
-    if kind == "S1":
-        policy, keys, shards, train = own_policy(), own_keys(), own_shards(devices), interpolating
-    elif kind == "S4":
-        policy, keys = count_policy(), count_keys()
-        shards = list(np.identity(policy.model.parameters, dtype=np.int64)[np.arange(devices) % 2])
-    else:
-        policy, keys = make_policy(), proving_keys()
-        shards, benchmark = synthetic_cohort(policy.model, devices, ROWS)
+    policy, keys, shards, benchmark, train = ingredients(kind, devices)
     provers = Provers(policy, keys)
     members = [Member(provers, shard, key=SigningKey.generate(), train=train) for shard in shards]
     return Node(policy, benchmark, options=Options(keys=keys, **options)), members

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Self
@@ -41,6 +43,7 @@ class ProcessExecutor:
             raise ValueError(f"{workers} workers and {retries} retries, expected at least 1 and 0")
         self._retries = retries
         self._pool: ProcessPoolExecutor | None = None
+        self._lock = threading.Lock()  # of `_pool`: devices in threads share one executor
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +53,8 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """Ends the processes; a later call starts new ones."""
-        pool, self._pool = self._pool, None
+        with self._lock:
+            pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -68,15 +72,16 @@ class ProcessExecutor:
                 waiting.append((payload, None))
             if not waiting:
                 return
+            pool = self._started()
             try:
                 for place, (payload, future) in enumerate(waiting):
                     if future is None:
-                        waiting[place] = payload, self._started().submit(perform, work, payload)
+                        waiting[place] = payload, _submit(pool, work, payload)
                 first = waiting[0][1]
                 answer = first.result() if first is not None else b""
-            except BrokenProcessPool:
+            except (BrokenProcessPool, CancelledError):
                 lost += 1
-                self.close()
+                self._discard(pool)
                 if lost > self._retries:
                     raise TransportError(
                         f"worker processes were lost {lost} times during {work!r}; see whether memory ran out"
@@ -88,10 +93,28 @@ class ProcessExecutor:
             yield answer
 
     def _started(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
-        return self._pool
+        with self._lock:
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
+            return self._pool
+
+    def _discard(self, broken: ProcessPoolExecutor) -> None:
+        """Ends a pool that lost a process, unless another thread has put a new one in its place."""
+        with self._lock:
+            if self._pool is not broken:
+                return
+            self._pool = None
+        with contextlib.suppress(OSError):  # it may close its own pipes at this moment
+            broken.shutdown(wait=True, cancel_futures=True)
 
 
 def _is_answered(future: Future[bytes]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _submit(pool: ProcessPoolExecutor, work: str, payload: bytes) -> Future[bytes]:
+    try:
+        return pool.submit(perform, work, payload)
+    except (OSError, RuntimeError):
+        # A pool that breaks while another thread submits fails with whatever was closed first.
+        raise BrokenProcessPool("the pool broke or was shut down") from None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkfed.commitments.rows import PrivateRows, row_weights
+from zkfed.commitments.rows import PrivateRows
 from zkfed.encoding import digest
 from zkfed.errors import (
     BudgetExceeded,
@@ -18,24 +18,26 @@ from zkfed.errors import (
     IntegrityError,
     NotAuthorised,
     PolicyError,
+    ProofInvalid,
     Replay,
     UnsatisfiedConstraint,
 )
 from zkfed.fixedpoint import quantise_update
-from zkfed.groth16.proof import Blinder
+from zkfed.groth16.proof import Proof
 from zkfed.groth16.prove import Prover
+from zkfed.groth16.verify import verify
 from zkfed.he.encrypt import encrypt
 from zkfed.he.keys import PublicKey
 from zkfed.he.sealing import SealingPublicKey, seal
 from zkfed.layers.agreement import Agreement, Announced
 from zkfed.layers.beacon import open_beacon
 from zkfed.layers.registry import registration_terms
-from zkfed.layers.round_state import RoundState
+from zkfed.layers.round_state import Proving, RoundState, prove_round
 from zkfed.policy import UPDATE_BITS, RoundPolicy
 from zkfed.statements.improvement import check_norm
 from zkfed.statements.one_hot import CountTerms
 from zkfed.statements.own_data import OwnTerms
-from zkfed.statements.registration import register
+from zkfed.statements.registration import RegistrationRecord, check_registration, register
 from zkfed.statements.terms import Terms
 from zkfed.updates.messages import Commit, Receipt, Seal
 from zkfed.updates.sealed import SealedUpdate
@@ -45,7 +47,9 @@ from zkfed.updates.update import ModelUpdate, model_digest
 __all__ = ["Device", "register_rows"]
 
 
-def register_rows(policy: RoundPolicy, key: SigningKey, prover: Prover, rows: PrivateRows) -> bytes:
+def register_rows(
+    policy: RoundPolicy, key: SigningKey, prover: Prover, rows: PrivateRows, *, proving: Proving | None = None
+) -> bytes:
     """Commits to a client's own rows and proves that they are valid, before the first round.
 
     Args:
@@ -53,6 +57,7 @@ def register_rows(policy: RoundPolicy, key: SigningKey, prover: Prover, rows: Pr
         key: The client's signing key.
         prover: Of the registration's circuit.
         rows: M rows with fresh blinders (`RegistrationTerms.quantise`); the device keeps them.
+        proving: Who makes the proof, if not this process; it sees the rows.
 
     Returns:
         The signed record, for the adders.
@@ -61,8 +66,16 @@ def register_rows(policy: RoundPolicy, key: SigningKey, prover: Prover, rows: Pr
         PolicyError: The policy asks for no registration, or for another number or shape of rows.
         UnsatisfiedConstraint: Targets of no class, or too few or too many rows of one.
         KeyRefused: The prover is for another circuit.
+        ProofInvalid: Whoever made the proof made another one.
     """
-    record = register(prover, registration_terms(policy), rows=rows, signer=key.public)
+    terms = registration_terms(policy)
+    if proving is None:
+        record = register(prover, terms, rows=rows, signer=key.public)
+    else:
+        record = RegistrationRecord.decode(proving.registration(policy, key.public, rows))
+        check_registration(prover.key.verifying, terms, record)
+        if record.signer != key.public:
+            raise ProofInvalid("the record that was made elsewhere is another client's")
     return key.sign("registration", record.encode()).encode()
 
 
@@ -78,6 +91,7 @@ class Device:
         key: The device's signing key; must be enrolled.
         prover: Of the policy's statement, under the agreement's verifying key.
         rows: What this device registered, for S1; None for S2.
+        proving: Who makes the proofs, if not this process; it sees the update.
 
     Raises:
         PolicyError: The key is not enrolled, the prover is for another key, or rows are missing.
@@ -85,8 +99,9 @@ class Device:
     """
 
     def __init__(
-        self, agreement: Agreement, key: SigningKey, prover: Prover, *, rows: PrivateRows | None = None
-    ) -> None:
+        self, agreement: Agreement, key: SigningKey, prover: Prover, *, rows: PrivateRows | None = None,
+        proving: Proving | None = None,
+    ) -> None:  # fmt: skip
         if key.public not in agreement.enrolled:
             raise PolicyError("this device's key is not enrolled")
         if prover.key.verifying.digest != agreement.improvement.digest:
@@ -97,7 +112,7 @@ class Device:
                 raise PolicyError("this policy is about registered rows: Device(..., rows=...)")
             agreement.registry.terms.check_shape(rows)
         self.agreement, self._key, self._prover = agreement, key, prover
-        self._rows = rows
+        self._rows, self._proving = rows, proving
         self._round: RoundState | None = None
 
     def __repr__(self) -> str:
@@ -254,7 +269,7 @@ class Device:
             raise Replay("the beacon of this round was opened before, over another commit list")
         current.terms, current.rows, current.reveals = terms, self._rows.take(terms.drawn.indices), tuple(reveals)
         terms.check(
-            self._private(current), squared_norm_max=agreement.squared_norm_max,
+            current.private(), squared_norm_max=agreement.squared_norm_max,
             millionths=agreement.policy.millionths(current.first.body.round),
         )  # fmt: skip
 
@@ -319,31 +334,13 @@ class Device:
 
     def _prove(self, current: RoundState) -> bytes:
         agreement = self.agreement
-        if current.terms is None:
-            raise PolicyError("the round's beacon is not open: no rows are drawn yet")
-        instance = agreement.improvement_instance(current.terms, current.first, self.public_key, current.point)
-        proof = self._prover.prove(instance, self._private(current), self._blinders(current))
-        return proof.encode(agreement.backend)
-
-    def _private(self, current: RoundState) -> dict[str, Any]:
-        """Returns what the statement's circuit reads: update and, for S1, the drawn rows."""
-        terms, rows = current.terms, current.rows
-        if isinstance(terms, OwnTerms) and rows is not None:
-            return terms.private(current.update.integers, rows.features, rows.targets)
-        if terms is None or isinstance(terms, OwnTerms):
-            raise PolicyError("the round's beacon is not open: no rows are drawn yet")
-        return terms.private(current.update.integers)
-
-    def _blinders(self, current: RoundState) -> tuple[Blinder, ...]:
-        """Returns the openings of C_D and, for S1, of the sketch of the drawn rows."""
-        rows, order = current.rows, self.agreement.order
-        if rows is None:
-            return (current.blinder,)
-
-        def of_sketch(challenges: dict[str, int]) -> int:
-            return rows.blinder(row_weights(challenges["rho"], len(rows), order), order)
-
-        return current.blinder, of_sketch
+        if self._proving is None:
+            return prove_round(self._prover, agreement, self.public_key, current)
+        # Nothing is sealed with a proof that does not hold, whoever made it.
+        instance = current.instance(agreement, self.public_key)
+        made = self._proving.rounds(agreement, self.public_key, current)
+        verify(agreement.improvement, instance, Proof.decode(agreement.backend, agreement.improvement.layout, made))
+        return made
 
     def _encrypt(self, key: PublicKey, current: RoundState) -> bytes:
         return encrypt(key, self.agreement.plaintext.pack(current.update.integers, current.blinder)).to_bytes()

@@ -21,10 +21,13 @@ from zkfed.errors import (
     CiphertextRefused,
     DecodeError,
     IntegrityError,
+    KeyRefused,
     ProofInvalid,
     SandboxUnavailable,
     SandboxViolation,
+    StoreFault,
     TransportError,
+    UnsatisfiedConstraint,
     ZkfedError,
     excerpt,
 )
@@ -38,10 +41,13 @@ from zkfed.layers.intake import Work
 from zkfed.orchestrator.works import ADD, ANSWER, CHECK, CLAIM, STAGE
 from zkfed.ports import Executor
 
-__all__ = ["FanOut"]
+__all__ = ["FanOut", "answers"]
 
 _PAYLOAD_BYTES_MAX = 8 << 20
-_KNOWN = {c.code: c for c in (CiphertextRefused, SandboxViolation, SandboxUnavailable)}
+_KNOWN = {
+    c.code: c
+    for c in (CiphertextRefused, KeyRefused, SandboxUnavailable, SandboxViolation, StoreFault, UnsatisfiedConstraint)
+}
 
 
 class FanOut:
@@ -87,7 +93,7 @@ class FanOut:
         groups = [positions[i : i + self._batch] for i in range(0, len(positions), self._batch)]
         encoded = key.encode()
         payloads = (Writer(CHECK).bytes(encoded).list(claims[p] for p in group).finish() for group in groups)
-        for group, answer in zip(groups, self._answers("check", payloads, len(groups)), strict=True):
+        for group, answer in zip(groups, answers(self._executor, "check", payloads, len(groups)), strict=True):
             if len(answer) % 8 or len(answer) > 8 * len(group):
                 raise TransportError(f"a worker answered {len(answer)} bytes about {len(group)} proofs")
             named = [int.from_bytes(answer[i : i + 8], "big") for i in range(0, len(answer), 8)]
@@ -128,29 +134,35 @@ class FanOut:
             for group in groups
         )
         sums = []
-        for group, answer in zip(groups, self._answers("add", payloads, len(groups)), strict=True):
+        for group, answer in zip(groups, answers(self._executor, "add", payloads, len(groups)), strict=True):
             if int.from_bytes(answer[:8], "big") != len(group):
                 raise IntegrityError(f"a worker added another number of ciphertexts than the {len(group)} it was sent")
             sums.append(Ciphertext.from_bytes(answer[8:], key.params, count))
         return sums
 
-    def _answers(self, work: str, payloads: Iterable[bytes], count: int) -> list[bytes]:
-        """Returns what the workers found, each checked to be about its own payload."""
-        names = list[bytes]()
 
-        def sent() -> Iterator[bytes]:
-            for payload in payloads:
-                names.append(hashlib.sha256(payload).digest())
-                yield payload
+def answers(executor: Executor, work: str, payloads: Iterable[bytes], count: int) -> list[bytes]:
+    """Returns what the workers found, each checked to be about its own payload.
 
-        results = list[bytes]()
-        for answer in self._executor.map(work, sent()):
-            if len(results) >= len(names):
-                raise TransportError(f"the executor answered more than the {len(names)} batches that it has taken")
-            results.append(_open(answer, names[len(results)]))
-        if len(results) != count:
-            raise TransportError(f"the executor answered {len(results)} of {count} batches; each is answered once")
-        return results
+    Raises:
+        TransportError: The executor gave up, or a worker answered with something else.
+        ZkfedError: What a worker has found wrong, of the classes that a caller tells apart.
+    """
+    names = list[bytes]()
+
+    def sent() -> Iterator[bytes]:
+        for payload in payloads:
+            names.append(hashlib.sha256(payload).digest())
+            yield payload
+
+    results = list[bytes]()
+    for answer in executor.map(work, sent()):
+        if len(results) >= len(names):
+            raise TransportError(f"the executor answered more than the {len(names)} batches that it has taken")
+        results.append(_open(answer, names[len(results)]))
+    if len(results) != count:
+        raise TransportError(f"the executor answered {len(results)} of {count} batches; each is answered once")
+    return results
 
 
 def _open(answer: bytes, name: bytes) -> bytes:

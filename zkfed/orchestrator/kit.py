@@ -21,7 +21,9 @@ from zkfed.groth16.keys import ProvingKey
 from zkfed.orchestrator.member import Provers
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.options import Options
+from zkfed.orchestrator.proving import proving_in
 from zkfed.policy import RoundPolicy
+from zkfed.ports import Executor
 from zkfed.updates.key_file import KeyExists, create_key, load_key
 from zkfed.updates.signing import SigningKey
 
@@ -67,15 +69,19 @@ def write_kit(
     replace_file(root / "policy.bin", [policy.encode()])
 
 
-def open_provers(folder: str | Path) -> Provers:
+def open_provers(folder: str | Path, *, executor: Executor | None = None) -> Provers:
     """Opens a kit on a device.
+
+    Args:
+        folder: What `write_kit` wrote.
+        executor: Proves in processes of this device, which see its updates and rows; None is this process.
 
     Raises:
         StoreFault: A file cannot be read.
         DecodeError, PolicyError, KeyRefused: It does not hold what its name says.
     """
     policy, keys = _policy_and_keys(Path(folder))
-    return Provers(policy, keys)
+    return Provers(policy, keys, proving=None if executor is None else proving_in(executor, folder))
 
 
 def open_node(folder: str | Path, *, exchanges: int = 2, allowed: Collection[bytes] | None = None) -> Node:

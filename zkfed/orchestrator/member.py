@@ -12,8 +12,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from zkfed.commitments.rows import PrivateRows
 from zkfed.counts import Counts
 from zkfed.encoding import Reader, Writer
@@ -24,6 +22,7 @@ from zkfed.he.keys import PublicKey
 from zkfed.layers.agreement import Agreement, Announced
 from zkfed.layers.heart import Device, register_rows
 from zkfed.layers.registry import registration_terms
+from zkfed.layers.round_state import Proving, decode_rows, encode_rows
 from zkfed.layers.transcript import Transcript
 from zkfed.orchestrator.calls import Answer, Ask
 from zkfed.orchestrator.client import Client, CountClient, Train, proximal_least_squares
@@ -31,7 +30,7 @@ from zkfed.orchestrator.notes import SITS_OUT
 from zkfed.policy import RoundPolicy
 from zkfed.statements.terms import circuit_of
 from zkfed.updates.signing import SigningKey
-from zkfed.updates.update import decode_ints, encode_ints
+from zkfed.updates.update import decode_ints
 
 __all__ = ["Member", "Provers"]
 
@@ -46,19 +45,20 @@ class Provers:
         policy: What the device's host agrees to. Without pinned keys it takes any adders and key
             holder that announce this policy; with them only those.
         keys: Proving keys of the statement, of N and, for S1, of the registration.
+        proving: Where these members prove (`proving_in`); None is this process.
 
     Raises:
         KeyRefused: A key is for another circuit.
         PolicyError: A key is missing.
     """
 
-    def __init__(self, policy: RoundPolicy, keys: Sequence[ProvingKey]) -> None:
+    def __init__(self, policy: RoundPolicy, keys: Sequence[ProvingKey], *, proving: Proving | None = None) -> None:
         needed = 3 if policy.statement.kind == "S1" else 2
         if len(keys) < needed:
             raise PolicyError(
                 f"{len(keys)} proving keys, {needed} are needed: of the statement, of N, of registrations"
             )
-        self.policy = policy
+        self.policy, self.proving = policy, proving
         self.statement = Prover(keys[0], circuit_of(policy.statement, policy.curve))
         self.noise = keys[1].verifying
         self._registration = keys[2] if needed == 3 else None
@@ -171,14 +171,14 @@ class Member:
 
     def state(self) -> bytes:
         """Returns what must survive a restart. SECRET: store it on the device, before an answer leaves it."""
-        w = Writer("zkfed/v1/member").bytes(self._head).list(_encode_rows(self._rows))
+        w = Writer("zkfed/v1/member").bytes(self._head).list(encode_rows(self._rows))
         return w.bytes(b"" if self._client is None else self._client.device.save()).finish()
 
     def _restore(self, state: bytes) -> None:
         r = Reader(state, "zkfed/v1/member", STATE_BYTES_MAX)
         head, rows, device = r.bytes(), r.list(3), r.bytes()
         r.finish()
-        self._rows = _decode_rows(rows)
+        self._rows = decode_rows(rows)
         if head:
             client = self._client_under(head)
             client.device.restore(device)
@@ -201,7 +201,7 @@ class Member:
             own = self._shard.registered or self._shard
             terms = registration_terms(policy)
             self._rows = terms.quantise(own.features, own.labels, self._provers.registration.backend.curve.order)
-        return register_rows(policy, self._key, self._provers.registration, self._rows)
+        return register_rows(policy, self._key, self._provers.registration, self._rows, proving=self._provers.proving)
 
     def _client_under(self, head: bytes) -> Client:
         """Returns this device under an agreement; once it takes part in one, no other is followed."""
@@ -214,7 +214,7 @@ class Member:
         self._provers.check_keys(agreement)
         if self.public_key not in agreement.enrolled:
             raise NotAuthorised("the node has not enrolled this device")
-        device = Device(agreement, self._key, self._provers.statement, rows=self._rows)
+        device = Device(agreement, self._key, self._provers.statement, rows=self._rows, proving=self._provers.proving)
         is_count = isinstance(agreement.policy.statement, Counts)
         return CountClient(device, self._shard) if is_count else Client(device, self._shard, self._train)
 
@@ -254,24 +254,3 @@ class Member:
         except UnsatisfiedConstraint:
             return self._key.sign(SITS_OUT, client.device.first.digest).encode()
         return b""
-
-
-def _encode_rows(rows: PrivateRows | None) -> list[bytes]:
-    if rows is None:
-        return []
-    blinders = b"".join(b.to_bytes(32, "big") for b in rows.blinders)
-    return [encode_ints(rows.features.ravel()), encode_ints(rows.targets.ravel()), blinders]
-
-
-def _decode_rows(parts: list[bytes]) -> PrivateRows | None:
-    if not parts:
-        return None
-    if len(parts) != 3 or len(parts[2]) % 32:
-        raise DecodeError("member: registered rows are features, targets and blinders")
-    blinders = tuple(int.from_bytes(parts[2][i : i + 32], "big") for i in range(0, len(parts[2]), 32))
-    count = len(blinders)
-    try:
-        features, targets = (decode_ints(p).reshape(count, -1).astype(np.int64) for p in parts[:2])
-        return PrivateRows(features, targets, blinders)
-    except ValueError:
-        raise DecodeError(f"member: {count} registered rows whose values do not fit") from None

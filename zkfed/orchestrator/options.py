@@ -18,6 +18,7 @@ from zkfed.groth16.setup import development_keys
 from zkfed.layers.heart import Device
 from zkfed.layers.intake import Work
 from zkfed.layers.registry import registration_terms
+from zkfed.layers.round_state import Proving
 from zkfed.orchestrator.client import Client, Shard
 from zkfed.orchestrator.fan_out import FanOut
 from zkfed.policy import RoundPolicy
@@ -51,6 +52,7 @@ class Options:
         exchanges: 1 has devices commit and prove in one answer a round, for hosts that ask once (S2, S4); 2 apart.
         workers: Threads for devices; the compiled backends release the interpreter's lock.
         executor: Where the adders check proofs and add ciphertexts; None is this process.
+        proving: Where all devices of this process prove (`proving_in`); None is this process.
     """
 
     make_client: Callable[[int, Device, Shard], Client] | None = None
@@ -62,6 +64,7 @@ class Options:
     exchanges: int = 2
     workers: int = 2
     executor: Executor | None = None
+    proving: Proving | None = None
 
     def __post_init__(self) -> None:
         if self.exchanges not in (1, 2):

@@ -20,6 +20,7 @@ from zkfed.layers.heart import Device, register_rows
 from zkfed.layers.holder import KeyHolder
 from zkfed.layers.polis import Adder
 from zkfed.layers.registry import Registry, registration_terms
+from zkfed.layers.round_state import Proving
 from zkfed.orchestrator.client import Client, CountClient, Shard
 from zkfed.orchestrator.exchange import send
 from zkfed.orchestrator.notes import fault_of
@@ -77,8 +78,10 @@ class Registrant:
         rows: What was registered; None before. Secret.
     """
 
-    def __init__(self, policy: RoundPolicy, key: SigningKey, prover: Prover, shard: Shard) -> None:
-        self.policy, self.key, self.prover, self.shard = policy, key, prover, shard
+    def __init__(
+        self, policy: RoundPolicy, key: SigningKey, prover: Prover, shard: Shard, *, proving: Proving | None = None
+    ) -> None:
+        self.policy, self.key, self.prover, self.shard, self.proving = policy, key, prover, shard, proving
         self.rows: PrivateRows | None = None
 
     def quantise(self, features: npt.NDArray[np.float64], labels: npt.NDArray[np.float64]) -> PrivateRows:
@@ -93,7 +96,7 @@ class Registrant:
         """
         own = self.shard.registered or self.shard
         self.rows = self.quantise(own.features, own.labels)
-        return register_rows(self.policy, self.key, self.prover, self.rows)
+        return register_rows(self.policy, self.key, self.prover, self.rows, proving=self.proving)
 
 
 @dataclass
@@ -142,7 +145,7 @@ class Parties:
             epoch.registry = Registry(policy, enrolled, registration.key.verifying)
             rows = epoch.run(
                 [
-                    options.make_registrant(i, Registrant(policy, key, registration, shard))
+                    options.make_registrant(i, Registrant(policy, key, registration, shard, proving=options.proving))
                     for i, (key, shard) in enumerate(zip(signing, shards, strict=True))
                 ]
             )
@@ -154,7 +157,7 @@ class Parties:
         usual: Callable[[Device, Any], Client] = CountClient if isinstance(policy.statement, Counts) else Client
         build = options.make_client or (lambda index, device, shard: usual(device, shard))
         clients = [
-            build(i, Device(agreement, key, prover, rows=own), shard)
+            build(i, Device(agreement, key, prover, rows=own, proving=options.proving), shard)
             for i, (key, shard, own) in enumerate(zip(signing, shards, rows, strict=True))
             if epoch.registry is None or own is not None
         ]

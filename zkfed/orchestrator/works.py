@@ -1,7 +1,9 @@
 """What a worker of an executor does: bytes in, bytes out, known by name.
 
-A worker sees what the adders see, proofs and ciphertexts, and no secret of anybody. It decodes and
-checks all that it is sent, and keeps nothing but the last verifying key that it has read.
+For "check" and "add" a worker sees what the adders see, proofs and ciphertexts, and no secret of anybody.
+For "prove" and "register" it sees a device's update or rows in the clear: these are for processes of the
+device, or of a simulation. A worker decodes and checks all that it is sent, and keeps only the last
+keys and the last agreement that it has read.
 """
 
 from __future__ import annotations
@@ -9,24 +11,35 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from zkfed.algebra.backend import Points
 from zkfed.encoding import Reader, Writer
-from zkfed.errors import PolicyError, ProofInvalid, ZkfedError
-from zkfed.groth16.keys import VerifyingKey
+from zkfed.errors import DecodeError, KeyRefused, PolicyError, ProofInvalid, ZkfedError
+from zkfed.groth16.keys import ProvingKey, VerifyingKey
 from zkfed.groth16.proof import Instance, Proof
+from zkfed.groth16.prove import Prover
 from zkfed.groth16.verify import verify_batch
 from zkfed.he.aggregate import add
 from zkfed.he.ciphertext import Ciphertext
 from zkfed.he.keys import PublicKey
 from zkfed.he.params import EncryptionParams
+from zkfed.layers.agreement import Agreement
+from zkfed.layers.registry import registration_terms
+from zkfed.layers.round_state import decode_rows, decode_task, prove_round
+from zkfed.layers.transcript import Transcript
+from zkfed.policy import RoundPolicy
+from zkfed.statements.registration import register
+from zkfed.statements.terms import circuit_of
 
-__all__ = ["ADD", "ANSWER", "CHECK", "CLAIM", "STAGE", "perform"]
+__all__ = ["ADD", "ANSWER", "CHECK", "CLAIM", "PROVE", "REGISTER", "STAGE", "perform"]
 
 CHECK, ADD, ANSWER = "zkfed/v1/work-check", "zkfed/v1/work-add", "zkfed/v1/work-answer"
+PROVE, REGISTER = "zkfed/v1/work-prove", "zkfed/v1/work-register"
 CLAIM, STAGE = "zkfed/v1/work-claim", "zkfed/v1/work-stage"
 _ITEMS_MAX = 1 << 20
+_TASK_BYTES_MAX = 1 << 30
 
 
 def perform(work: str, payload: bytes) -> bytes:
@@ -35,8 +48,8 @@ def perform(work: str, payload: bytes) -> bytes:
     An error of zkfed is an answer too; it travels as its code and text.
 
     Args:
-        work: "check" or "add".
-        payload: What `zkfed.orchestrator.fan_out` has written.
+        work: "check", "add", "prove" or "register".
+        payload: What `zkfed.orchestrator.fan_out` or `zkfed.orchestrator.proving` has written.
 
     Raises:
         PolicyError: There is no such work.
@@ -124,4 +137,43 @@ def _add(payload: bytes) -> bytes:
     return len(ciphertexts).to_bytes(8, "big") + add(key, ciphertexts, count).to_bytes()
 
 
-_WORKS = {"check": _check, "add": _add}
+def _prove(payload: bytes) -> bytes:
+    """Returns the proof of one device's round."""
+    r = Reader(payload, PROVE, _TASK_BYTES_MAX)
+    path, digest, head, task = r.text(), r.bytes(exact=32), r.bytes(), r.bytes()
+    r.finish()
+    agreement = _agreement(head)
+    client, state = decode_task(task, agreement)
+    return prove_round(_prover(path, digest, head), agreement, client, state)
+
+
+@functools.lru_cache(maxsize=1)
+def _agreement(head: bytes) -> Agreement:
+    return Transcript.of_head(head).agreement
+
+
+@functools.lru_cache(maxsize=1)
+def _prover(path: str, digest: bytes, head: bytes) -> Prover:
+    key, policy = ProvingKey.load(Path(path)), _agreement(head).policy
+    if key.verifying.digest != digest:
+        raise KeyRefused(f"{Path(path).name} holds another key here than where the work comes from")
+    return Prover(key, circuit_of(policy.statement, policy.curve))
+
+
+def _register(payload: bytes) -> bytes:
+    """Returns the record of one client's rows."""
+    r = Reader(payload, REGISTER, _TASK_BYTES_MAX)
+    path, policy, client = r.text(), RoundPolicy.decode(r.bytes(limit=1 << 16)), r.bytes(exact=32)
+    rows = decode_rows(r.list(3))
+    r.finish()
+    if rows is None:
+        raise DecodeError("no rows to register")
+    return register(_registrar(path, policy), registration_terms(policy), rows=rows, signer=client).encode()
+
+
+@functools.lru_cache(maxsize=1)
+def _registrar(path: str, policy: RoundPolicy) -> Prover:
+    return Prover(ProvingKey.load(Path(path)), registration_terms(policy).circuit(policy.curve))
+
+
+_WORKS = {"check": _check, "add": _add, "prove": _prove, "register": _register}
