@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from examples.serve_and_join import run
+from tests.orchestrator.hosting import carry, federation
 from zkfed.cli.main import main
 from zkfed.cli.rows import read_model, read_rows
+from zkfed.cli.serve import _is_known
 from zkfed.errors import DecodeError, ModelRefused, StoreFault
 
 
@@ -73,3 +75,13 @@ def test_rows_and_models_are_read_without_running_anything(tmp_path: Path) -> No
     assert read_model(tmp_path / "model.npz", (3, 1)).tolist() == [[1], [1], [1]]
     with pytest.raises(ModelRefused, match="expected them to make"):
         read_model(tmp_path / "model.npz", (4, 1))
+
+
+def test_only_who_may_enrol_writes_and_then_only_who_has() -> None:
+    node, members = federation(devices=4)
+    keys = [m.public_key for m in members]
+    assert _is_known(node, bytes(32))
+    node._allowed = frozenset(keys)
+    assert [_is_known(node, key) for key in (*keys, bytes(32))] == [True] * 4 + [False]
+    carry(node.enrol(), members[:3])
+    assert [_is_known(node, key) for key in (*keys, bytes(32))] == [True] * 3 + [False] * 2

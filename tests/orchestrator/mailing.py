@@ -26,9 +26,10 @@ def run_over(
     *,
     rounds: int = 1,
     poll_s: float = 0.01,
+    window_s: float = 60,
 ) -> list[Event]:
     """Runs a federation to its end; raises what a member's thread raised."""
-    mailbox = NodeMailbox(node, node_side, devices=len(members), poll_s=poll_s, window_s=60)
+    mailbox = NodeMailbox(node, node_side, devices=len(members), poll_s=poll_s, window_s=window_s)
     errors = list[BaseException]()
 
     def take_part(member: Member) -> None:

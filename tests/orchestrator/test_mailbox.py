@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,14 +12,14 @@ import pytest
 from tests.orchestrator.hosting import federation
 from tests.orchestrator.mailing import run_over
 from zkfed.adapters.memory import MemoryTransport
-from zkfed.errors import IntegrityError, TransportError
+from zkfed.errors import IntegrityError, PolicyError, TransportError
 from zkfed.layers.bridge import check_release
 from zkfed.layers.transcript import RoundRecord, Transcript
 from zkfed.orchestrator.events import Refused, Released
 from zkfed.orchestrator.key_parts import PART_BYTES, fetch_key, publish_key
-from zkfed.orchestrator.mailbox import MemberMailbox, NodeMailbox, federation_name, fetch_policy
+from zkfed.orchestrator.mailbox import MemberMailbox, NodeMailbox, _ask_digest, _Reply, federation_name, fetch_policy
 from zkfed.orchestrator.member import Member
-from zkfed.updates.signing import SigningKey
+from zkfed.updates.signing import Signed, SigningKey
 
 
 @pytest.mark.parametrize(("kind", "options"), [("S2", {}), ("S2", {"exchanges": 1}), ("S4", {}), ("S1", {})], ids=str)
@@ -43,6 +45,7 @@ class Strangers(MemoryTransport):
         super().publish(channel, secrets.token_bytes(30))
         super().publish(channel, SigningKey.generate().sign("ask", message[:200]).encode())
         super().publish(channel, SigningKey.generate().sign("reply", message[:200]).encode())
+        super().publish(channel, SigningKey.generate().sign("receipt", message[:200]).encode())
         return super().publish(channel, message)
 
 
@@ -52,6 +55,98 @@ def test_strangers_who_write_into_every_channel_change_nothing() -> None:
     events = run_over(node, members, store, lambda: store)
     assert [e.accepted for e in events if isinstance(e, Released)] == [3]
     assert not [e for e in events if isinstance(e, Refused)]
+
+
+def test_another_policy_in_its_place_is_not_taken() -> None:
+    node, _ = federation()
+    other, _ = federation()
+    store = MemoryTransport()
+    store.publish(f"{federation_name(node.policy)}/policy", other.policy.encode())
+    NodeMailbox(node, store, devices=3)
+    assert fetch_policy(store, node.policy.digest).digest == node.policy.digest
+
+
+class Meddling(MemoryTransport):
+    """Whenever the node asks something, somebody writes before the devices do."""
+
+    def __init__(self, meddle: Callable[[MemoryTransport, str, int, bytes], None]) -> None:
+        super().__init__()
+        self._meddle = meddle
+
+    def publish(self, channel: str, message: bytes) -> str:
+        address = super().publish(channel, message)
+        name, kind, *number = channel.split("/")
+        if kind == "asks":
+            self._meddle(self, name, int(number[0]), message)
+        return address
+
+
+def answer_as(keys: list[SigningKey], *, first: int, last: int) -> Callable[[MemoryTransport, str, int, bytes], None]:
+    """Strangers who answer some asks, well-formed and in time."""
+
+    def meddle(store: MemoryTransport, name: str, number: int, message: bytes) -> None:
+        asked = _ask_digest(Signed.decode(message, "ask", limit=1 << 26).body)
+        for key in keys if first <= number <= last else []:
+            said = _Reply(asked, b"", "policy", "no").encode()
+            store.publish(f"{name}/answers/{number}", key.sign("reply", said).encode())
+
+    return meddle
+
+
+def test_strangers_who_answer_take_nobodys_place() -> None:
+    node, members = federation()
+    store = Meddling(answer_as([SigningKey.generate() for _ in members], first=1, last=9))
+    events = run_over(node, members, store, lambda: store, window_s=5)
+    assert [e.accepted for e in events if isinstance(e, Released)] == [3]
+    assert not [e for e in events if isinstance(e, Refused)]
+
+
+def test_strangers_do_not_end_an_enrolment_that_is_not_for_them() -> None:
+    node, members = federation()
+    node._allowed = frozenset(m.public_key for m in members)
+    store = Meddling(answer_as([SigningKey.generate() for _ in members], first=0, last=0))
+    events = run_over(node, members, store, lambda: store, window_s=5)
+    assert [e.accepted for e in events if isinstance(e, Released)] == [3]
+
+
+def test_answers_to_earlier_asks_are_no_answers_however_many_are_replayed() -> None:
+    def replay(store: MemoryTransport, name: str, number: int, message: bytes) -> None:
+        for earlier in range(number):
+            for old in store.fetch(f"{name}/answers/{earlier}"):
+                store.publish(f"{name}/answers/{number}", old)
+
+    node, members = federation()
+    store = Meddling(replay)
+    events = run_over(node, members, store, lambda: store, rounds=3, window_s=5)
+    assert [e.accepted for e in events if isinstance(e, Released)] == [3, 3, 3]
+    assert not [e for e in events if isinstance(e, Refused)]
+
+
+def test_an_ask_that_is_replayed_under_the_next_number_does_not_hide_it() -> None:
+    def ahead(store: MemoryTransport, name: str, number: int, message: bytes) -> None:
+        MemoryTransport.publish(store, f"{name}/asks/{number + 1}", message)
+
+    node, members = federation()
+    store = Meddling(ahead)
+    events = run_over(node, members, store, lambda: store, window_s=5)
+    assert [e.accepted for e in events if isinstance(e, Released)] == [3]
+
+
+def test_a_devices_own_account_is_escaped_and_short() -> None:
+    class Loud(Member):
+        def handle(self, request: bytes, own: bytes = b"") -> bytes:
+            if b"ask-enrol" not in request[:40]:
+                raise PolicyError("\x1b[31m" * 100)
+            return super().handle(request, own)
+
+    node, members = federation()
+    store = MemoryTransport()
+    loud = Loud(members[2]._provers, None, key=members[2]._key)
+    events = run_over(node, [*members[:2], loud], store, lambda: store, window_s=5)
+    (refused,) = (e for e in events if isinstance(e, Refused))
+    assert "x1b" in str(refused)
+    assert "\x1b" not in str(refused)
+    assert len(refused.verdict.reason) <= 200
 
 
 def test_an_ask_of_another_node_is_not_answered() -> None:
@@ -117,3 +212,18 @@ def test_proving_keys_travel_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         forged.publish("keys", message[:-1] + bytes([message[-1] ^ 1]))
     with pytest.raises(IntegrityError):
         fetch_key(forged, "keys", name)
+
+
+def test_parts_that_are_of_no_key_or_of_another_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.layers.parties import proving_keys
+    from zkfed.encoding import Writer
+    from zkfed.orchestrator import key_parts
+
+    monkeypatch.setattr(key_parts, "PART_BYTES", 100_000)
+    store, (key, other) = MemoryTransport(), proving_keys()[:2]
+    publish_key(store, "keys", other)
+    name = hashlib.sha256(key.encode()).digest()
+    beyond = Writer("zkfed/v1/key-part").bytes(name).u64(7).u64(1).bytes(b"x").finish()
+    store.publish("keys", beyond)
+    assert publish_key(store, "keys", key) == name
+    assert fetch_key(store, "keys", name).encode() == key.encode()

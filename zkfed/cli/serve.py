@@ -94,10 +94,10 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
 
 def _is_known(node: Node, key: bytes) -> bool:
-    """Returns whether a key may write: while devices enrol every one, afterwards the enrolled ones."""
+    """Returns whether a key may write: while devices enrol who may enrol, afterwards who has."""
     with contextlib.suppress(ZkfedError):
         return key in node.agreement.enrolled
-    return True
+    return node.may_enrol(key)
 
 
 def _load_keys(folder: Path) -> tuple[ProvingKey, ...]:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 from zkfed.encoding import Reader, Writer, digest
-from zkfed.errors import DecodeError, TransportError, ZkfedError
+from zkfed.errors import DecodeError, TransportError, ZkfedError, excerpt
 from zkfed.orchestrator.calls import Ask, Fault, Replies, asked_kind, drive
 from zkfed.orchestrator.events import Event, Progress
 from zkfed.orchestrator.member import Member
@@ -37,8 +37,6 @@ __all__ = ["MemberMailbox", "NodeMailbox", "federation_name", "fetch_policy"]
 
 STAGES = {"enrol": "enrol", "register": "register", "join": "commit", "round": "commit", "look": "beacon"}
 WAIT_S = 10.0
-REPLIES_EACH_MAX = 4
-"""Replies of one client to one ask that are looked at; an honest one sends one."""
 
 
 def federation_name(policy: RoundPolicy) -> str:
@@ -140,12 +138,11 @@ class NodeMailbox:
         posted = self._post(ask.request, ask.clients)
         total, give_up_s = len(ask.clients) or self._devices, time.monotonic() + self._window_s
         replies, seen = dict[str, _Reply](), 0
-        heard = dict[str, int]()
         while len(replies) < total and time.monotonic() < give_up_s:
             messages = self.transport.fetch(channel, start=seen)
             seen += len(messages)
             for message in messages:
-                client, reply = self._open(message, posted, ask, heard)
+                client, reply = self._open(message, posted, ask)
                 if reply is not None and client not in replies:
                     replies[client] = reply
                     stage = STAGES.get(ask.kind, ask.kind)
@@ -154,18 +151,18 @@ class NodeMailbox:
                 left_s = max(0.0, min(WAIT_S, give_up_s - time.monotonic()))
                 pause = functools.partial(time.sleep, self._poll_s)
                 wait_for(self.transport, channel, start=seen, timeout_s=left_s, pause=pause)
-        faults = [Fault(c, r.code, r.reason) for c, r in replies.items() if r.code]
+        faults = [Fault(c, excerpt(r.code), excerpt(r.reason)) for c, r in replies.items() if r.code]
         if ask.kind == "seal":
             faults += [Fault(c, "no-answer", "no answer within the window") for c in ask.clients if c not in replies]
         return Replies(tuple(r.message for r in replies.values() if r.message), tuple(faults))
 
-    def _open(self, message: bytes, posted: bytes, ask: Ask, heard: dict[str, int]) -> tuple[str, _Reply | None]:
+    def _open(self, message: bytes, posted: bytes, ask: Ask) -> tuple[str, _Reply | None]:
         """Returns who replied, and what; nothing for what is no reply of an asked client to this ask."""
         try:
             signed = Signed.decode(message, "reply", limit=MESSAGE_BYTES_MAX)
             client = signed.signer.hex()
-            heard[client] = heard.get(client, 0) + 1
-            if (ask.clients and client not in ask.clients) or heard[client] > REPLIES_EACH_MAX:
+            # Neither a stranger nor a replay takes a device's place: what they wrote is passed over.
+            if client not in ask.clients if ask.clients else not self.node.may_enrol(signed.signer):
                 return client, None
             reply = _Reply.decode(signed.body)
         except ZkfedError:

@@ -111,6 +111,10 @@ class Node:
             raise ValueError(f"kind is {kind!r}, a host signs asks only")
         return self._adder_key.sign(kind, body)
 
+    def may_enrol(self, key: bytes) -> bool:
+        """Returns whether a public key is among those that may enrol."""
+        return self._allowed is None or key in self._allowed
+
     @property
     def rounds(self) -> Rounds:
         """What runs after the enrolment; raises PolicyError before it."""
@@ -184,7 +188,7 @@ class Node:
         signed = Signed.decode(message, ENROL, limit=4096)
         if signed.body != self.policy.digest:
             raise PolicyError("the device enrols for another policy")
-        if self._allowed is not None and signed.signer not in self._allowed:
+        if not self.may_enrol(signed.signer):
             raise NotAuthorised("the device is not among those that may enrol")
         if len(enrolled) >= self.policy.max_clients and signed.signer not in enrolled:
             raise PolicyError(f"the federation has its {self.policy.max_clients} devices")
