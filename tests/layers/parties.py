@@ -221,7 +221,7 @@ class Cohort:
         record = RoundRecord(self.adder.commits, tuple(o.attempt for o in attempts), reveals=self.reveals)
         base = apply_releases(self.agreement.policy, self.base, list(released_sums(record)))
         closing = self.adder.close_round(record.digest, base)
-        self.holder.close_round(record.digest, base)
+        self.holder.settle(record)
         record = replace(record, closing=closing)
         self.transcript.rounds.append(record)
         self.base, self.previous, self.round = base, record.digest, self.round + 1

@@ -34,6 +34,7 @@ from zkfed.he.keys import SecretKey
 from zkfed.layers.agreement import Agreement, Announced, draw_groups
 from zkfed.layers.beacon import ADDER, HOLDER, nonce_hash, open_reveal
 from zkfed.layers.noise import NoiseVector, prove_noise
+from zkfed.layers.transcript import RoundRecord, apply_releases, released_sums
 from zkfed.updates.messages import (
     MESSAGE_BYTES_MAX,
     Aggregate,
@@ -99,6 +100,7 @@ class KeyHolder:
         self._offered: set[tuple[int, int]] = set()
         self._nonce = secrets.token_bytes(32)
         self._list: tuple[bytes, ...] | None = None
+        self._outcomes: list[bytes] = []
 
     def offer(self, round_number: int, attempt: int, group: int = 0) -> tuple[bytes, bytes]:
         """Makes the key and noise of one attempt.
@@ -247,14 +249,15 @@ class KeyHolder:
             self._gate(announced, commits, sums, blinder)
             aggregation_digest = digest("zkfed/v1/aggregation-digest", body.encode())
             release = Release(announced.digest, aggregation_digest, encode_ints(sums), blinder.to_bytes(32, "big"))
-            return self._key.sign("release", release.encode()).encode()
+            self._outcomes.append(self._key.sign("release", release.encode()).encode())
         except Exception:  # noqa: BLE001 - one word, whatever broke: slot, check or error kind is an oracle
             failure = Failure(announced.digest, secrets.token_bytes(32))
             self._allow_groups(announced.body.attempt, failure.nonce, body.members)
-            return self._key.sign("failure", failure.encode()).encode()
+            self._outcomes.append(self._key.sign("failure", failure.encode()).encode())
         finally:
             attempt.secret.erase()
             del self._attempts[key]
+        return self._outcomes[-1]
 
     def _check_request(
         self, aggregation: bytes, ciphertext: bytes, commits: tuple[bytes, ...], first: bytes
@@ -324,6 +327,19 @@ class KeyHolder:
             except OSError as error:
                 raise StoreFault(f"the journal of decryptions cannot be written: {error.strerror}") from None
         self._opened.add(key)
+
+    def settle(self, record: RoundRecord) -> None:
+        """Checks a round's record against what this party itself said in it, moves the model and goes on.
+
+        Raises:
+            IntegrityError: An outcome that this party signed is missing in it, or another one is there.
+        """
+        if sorted(a.outcome for a in record.attempts if a.outcome) != sorted(self._outcomes):
+            raise IntegrityError(
+                f"the record of round {self._round} does not hold exactly the {len(self._outcomes)} outcomes that "
+                f"the key holder signed"
+            )
+        self.close_round(record.digest, apply_releases(self.agreement.policy, self.base, list(released_sums(record))))
 
     def close_round(self, record: bytes, base: npt.NDArray[Any]) -> None:
         """Goes on to the next base model; keys that were never used are erased."""

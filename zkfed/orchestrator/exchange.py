@@ -9,9 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from zkfed.errors import LimitExceeded, TransportError
 from zkfed.orchestrator.client import Client
 from zkfed.orchestrator.notes import fault_of
+from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport
 
-__all__ = ["ask", "send"]
+__all__ = ["WAIT_S", "ask", "federation_name", "send"]
+
+WAIT_S = 10.0
+"""How long a transport that can wait is asked to, at a time."""
+
+
+def federation_name(policy: RoundPolicy) -> str:
+    """Returns the first segment of a federation's channels: 32 digits of its pinned policy's digest."""
+    return policy.digest.hex()[:32]
 
 
 def send(transport: Transport, channel: str, message: bytes) -> bytes:

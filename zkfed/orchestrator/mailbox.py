@@ -25,6 +25,7 @@ from zkfed.encoding import Reader, Writer, digest
 from zkfed.errors import DecodeError, TransportError, ZkfedError, excerpt
 from zkfed.orchestrator.calls import Ask, Fault, Replies, asked_kind, drive
 from zkfed.orchestrator.events import Event, Progress
+from zkfed.orchestrator.exchange import WAIT_S, federation_name
 from zkfed.orchestrator.member import Member
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.notes import fault_of
@@ -36,12 +37,6 @@ from zkfed.updates.signing import Signed, SigningKey
 __all__ = ["MemberMailbox", "NodeMailbox", "federation_name", "fetch_policy"]
 
 STAGES = {"enrol": "enrol", "register": "register", "join": "commit", "round": "commit", "look": "beacon"}
-WAIT_S = 10.0
-
-
-def federation_name(policy: RoundPolicy) -> str:
-    """Returns the first segment of a federation's channels: 32 digits of its pinned policy's digest."""
-    return policy.digest.hex()[:32]
 
 
 def fetch_policy(transport: Transport, policy_digest: bytes) -> RoundPolicy:
@@ -123,6 +118,7 @@ class NodeMailbox:
                 self.transport.publish(f"{self.name}/records", self.node.transcript.rounds[-1].encode())
         finally:
             self._post(b"", ())
+            self.node.end()
 
     def _post(self, request: bytes, clients: tuple[str, ...]) -> bytes:
         body = Writer("zkfed/v1/posted-ask").u64(self._number).bytes(request)

@@ -29,6 +29,7 @@ from zkfed.layers.registry import Registry
 from zkfed.layers.transcript import Transcript
 from zkfed.orchestrator.calls import Ask, Fault, Replies, Step, Steps
 from zkfed.orchestrator.events import EnrolmentClosed, Event, Refused, RegistrationClosed
+from zkfed.orchestrator.holding import Holder, HolderLink, RemoteHolder
 from zkfed.orchestrator.member import ENROL
 from zkfed.orchestrator.notes import signer_of
 from zkfed.orchestrator.options import Options, make_keys
@@ -67,6 +68,8 @@ class Node:
         policy: Without pinned keys; fresh ones are made and pinned.
         benchmark: (X, y) of statement S2; None for S1 and S4.
         options: Proving keys, base model, exchanges a round, ledger; see `Options`.
+        holder: Where the key holder is, if not in this process: then nobody who reads one of the two processes
+            alone reads an update.
         allowed: Public keys that may enrol. None takes everybody who asks: then one person may
             enrol many keys, and a minimum of clients protects nobody from the others.
 
@@ -81,6 +84,7 @@ class Node:
         *,
         options: Options | None = None,
         allowed: Collection[bytes] | None = None,
+        holder: HolderLink | None = None,
     ) -> None:
         self._options = options or Options()
         if (benchmark is None) == (policy.statement.kind == "S2"):
@@ -91,7 +95,9 @@ class Node:
             self._benchmark = Benchmark.of(policy.improvement.model, *benchmark)
         self._keys = self._options.keys or make_keys(policy)
         self._adder_key, self._holder_key = SigningKey.generate(), SigningKey.generate()
-        self.policy = policy.pinned(adder_key=self._adder_key.public, holder_key=self._holder_key.public)
+        holder_public = self._holder_key.public if holder is None else holder.public_key
+        self.policy = policy.pinned(adder_key=self._adder_key.public, holder_key=holder_public)
+        self._remote = None if holder is None else RemoteHolder(holder, self.policy, self._adder_key.sign)
         start = np.zeros(policy.model.shape, np.int64) if self._options.base is None else self._options.base
         self._start = checked_base(policy.model, start)
         self._allowed = None if allowed is None else frozenset(allowed)
@@ -150,11 +156,18 @@ class Node:
         """Runs rounds; see `Rounds.run`."""
         return self.rounds.run(rounds)
 
+    def end(self) -> None:
+        """Tells a key holder elsewhere that this node goes; raises TransportError if the link fails."""
+        if self._remote is not None:
+            self._remote.end()
+
     def enrol(self) -> Steps:
         """Finds out who takes part, and for S1 which rows they register; at the end rounds can run.
 
         Raises:
-            PolicyError: Fewer devices than the policy's min_clients have come, or enrolment is over.
+            PolicyError: Fewer devices than the policy's min_clients have come, enrolment is over, or the key
+                holder elsewhere refuses.
+            TransportError: The key holder elsewhere does not answer.
         """
         if self._rounds is not None:
             raise PolicyError("the enrolment is over")
@@ -180,7 +193,12 @@ class Node:
         )  # fmt: skip
         noise = Prover(self._keys[1], noise_circuit(policy.model.parameters, policy.curve))
         adder = Adder(agreement, self._adder_key, noise, base=self._start, work=self._options.work)
-        holder = KeyHolder(agreement, self._holder_key, noise, base=self._start)
+        holder: Holder
+        if self._remote is None:
+            holder = KeyHolder(agreement, self._holder_key, noise, base=self._start)
+        else:
+            holder = self._remote
+            holder.agree(Transcript(agreement, self._start).head)
         within: Transport = Within()
         self._rounds = Rounds(adder, holder, transport=within, options=self._options)
 

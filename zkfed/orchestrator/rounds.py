@@ -20,7 +20,6 @@ from zkfed.encoding import Writer
 from zkfed.errors import PolicyError, ZkfedError
 from zkfed.layers.agreement import Announced, draw_groups
 from zkfed.layers.beacon import fault_of_beacon
-from zkfed.layers.holder import KeyHolder
 from zkfed.layers.polis import Adder
 from zkfed.layers.transcript import Attempt, RoundRecord, Transcript, apply_releases, released_sums
 from zkfed.orchestrator.calls import Answer, Ask, Fault, Replies, Steps
@@ -34,6 +33,7 @@ from zkfed.orchestrator.events import (
     RoundStarted,
 )
 from zkfed.orchestrator.exchange import send
+from zkfed.orchestrator.holding import Holder
 from zkfed.orchestrator.notes import RoundNotes, sat_out_by, signer_of
 from zkfed.orchestrator.options import Options
 from zkfed.ports import Transport
@@ -56,7 +56,7 @@ class Rounds:
 
     Args:
         adder: The adders, before round 1.
-        holder: The key holder, under the same agreement.
+        holder: The key holder, under the same agreement; here or elsewhere.
         transport: Between the two; it may be one that devices use, too.
         options: See `Options`.
 
@@ -64,7 +64,7 @@ class Rounds:
         PolicyError: One exchange a round was asked for, and the statement needs the beacon's (S1).
     """
 
-    def __init__(self, adder: Adder, holder: KeyHolder, *, transport: Transport, options: Options) -> None:
+    def __init__(self, adder: Adder, holder: Holder, *, transport: Transport, options: Options) -> None:
         self.agreement, policy = adder.agreement, adder.agreement.policy
         self._check_batch = CHECK_BATCH if options.executor is None else CHECK_ELSEWHERE
         if options.exchanges == 1 and policy.statement.kind == "S1":
@@ -307,9 +307,10 @@ class Rounds:
         outcome = self._holder.open(
             aggregation, ciphertext, tuple(state.commits[m][1] for m in listed), first=state.first.digest
         )
+        # On record before anything else can break: the key holder settles no round that lacks its word.
+        state.attempts.append(Attempt(announced.encode(), seals, aggregation, outcome))
         outcome = self._send(self._channel(state, "outcome", announced), outcome)
         self._timed(state, "open", start)
-        state.attempts.append(Attempt(announced.encode(), seals, aggregation, outcome))
         if kind_of(outcome) == "failure":
             failure = Failure.decode(Signed.decode(outcome, "failure", limit=1 << 16).body)
             failed.append((signed.body, failure.nonce))
@@ -353,9 +354,9 @@ class Rounds:
         sums = list(released_sums(record))
         base = apply_releases(self.agreement.policy, self.base, sums)
         closing = self._adder.close_round(record.digest, base)
-        self._holder.close_round(record.digest, base)
         self.transcript.rounds.append(replace(record, closing=closing))
         self.base = base
+        self._holder.settle(record)
         return len(sums)
 
     def _close(self, state: RoundNotes) -> Iterator[Event]:
