@@ -1,9 +1,10 @@
-"""A federation of four processes: `zkfed serve` in one, `zkfed join` in three others, over HTTP on loopback.
+"""A federation of five processes over HTTP on loopback: `zkfed serve`, `zkfed hold`, and three times `zkfed join`.
 
     python -m examples.serve_and_join --out build/serve-and-join
 
-What you would type into four terminals. Afterwards `zkfed check build/serve-and-join/transcript`
-re-checks the record, as each of the three devices has done before it went.
+What you would type into five terminals. The node has the sealed updates and no key that decrypts; the key
+holder has the key and sees noised sums only. Afterwards `zkfed check build/serve-and-join/transcript` re-checks
+the record, as each of the three devices has done before it went.
 """
 
 from __future__ import annotations
@@ -38,17 +39,24 @@ def write_rows(folder: Path) -> None:
 
 
 def run(out: Path, *, rounds: int = 1) -> list[dict[str, Any]]:
-    """Runs node and devices; returns what each of the four printed as JSON."""
+    """Runs node, key holder and devices; returns what each of the five printed as JSON."""
     out.mkdir(parents=True, exist_ok=True)
     write_rows(out)
-    node_log = out / "node.log"
+    node_log, key = out / "node.log", out / "holder.key"
+    key.unlink(missing_ok=True)
+    made = subprocess.run(
+        [*ZKFED, "keys", "sign", "--out", key, "--format", "json"], check=True, capture_output=True, text=True
+    )
+    holder = json.loads(made.stdout)["data"]["public_key"]
     serve = [
         *ZKFED, "serve", "--benchmark", out / "benchmark.csv", "--classes", "10", "--devices", str(DEVICES),
-        "--rounds", str(rounds), "--port", "0", "--out", out / "transcript", "--format", "json",
+        "--rounds", str(rounds), "--port", "0", "--holder", holder, "--out", out / "transcript", "--format", "json",
     ]  # fmt: skip
     with node_log.open("w") as log:
         processes = [subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=log, text=True)]
         url, federation = _address(node_log, processes[0])
+        hold = [*ZKFED, "hold", url, "--federation", federation, "--key", key, "--format", "json"]
+        processes.append(subprocess.Popen(hold, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         for i in range(DEVICES):
             join = [
                 *ZKFED, "join", url, "--federation", federation, "--data", out / f"rows-{i}.csv",
@@ -77,12 +85,13 @@ def _address(log: Path, node: subprocess.Popen[str]) -> tuple[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the example and returns an exit code."""
-    parser = argparse.ArgumentParser(description="A federation of four processes over HTTP.")
+    parser = argparse.ArgumentParser(description="A federation of five processes over HTTP.")
     parser.add_argument("--out", type=Path, default=Path("build/serve-and-join"))
     options = parser.parse_args(arguments)
     start = time.perf_counter()
     said = run(options.out)
-    print(f"node: {said[0]['data']['rounds']} round(s); devices: {[s['data']['rounds'] for s in said[1:]]} checked")
+    rounds = [s["data"]["rounds"] for s in said]
+    print(f"node: {rounds[0]} round(s); key holder: {rounds[1]} settled; devices: {rounds[2:]} checked")
     print(f"{time.perf_counter() - start:.1f} s; now: zkfed check {options.out / 'transcript'}")
     return 0
 

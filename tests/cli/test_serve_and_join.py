@@ -1,4 +1,4 @@
-"""`zkfed serve` and three `zkfed join` are a federation of four processes; its record holds for a fifth."""
+"""`zkfed serve`, `zkfed hold` and three `zkfed join` are a federation; its record holds for a sixth process."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from examples.serve_and_join import run
 from tests.orchestrator.hosting import carry, federation
 from zkfed.cli.main import main
 from zkfed.cli.rows import read_model, read_rows
-from zkfed.cli.serve import _is_known
+from zkfed.cli.serve import may_answer
 from zkfed.errors import DecodeError, ModelRefused, StoreFault
+from zkfed.orchestrator.exchange import federation_name
 
 
-def test_four_processes_and_a_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    node, *devices = run(tmp_path)
+def test_five_processes_and_a_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    node, holder, *devices = run(tmp_path)
     assert node["status"] == "ok"
+    assert holder["data"] == {"rounds": 1, "opened": 1, "policy": node["data"]["federation"]}
+    assert len((tmp_path / "holder.journal").read_text().split()) == 1
     assert [d["data"]["rounds"] for d in devices] == [1, 1, 1]
     assert {d["data"]["policy"] for d in devices} == {node["data"]["federation"]}
     assert main(["check", str(tmp_path / "transcript"), "--format", "json"]) == 0
@@ -37,8 +40,11 @@ def test_four_processes_and_a_check(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["join", "http://127.0.0.1:1", "--federation", "00" * 32, "--data", "x", "--wait", "0"], 1),
         (["join", "ftp://h", "--federation", "00" * 32, "--data", "x"], 1),
         (["serve", "--benchmark", "nowhere.csv", "--classes", "2", "--devices", "2"], 1),
+        (["serve", "--benchmark", "nowhere.csv", "--classes", "2", "--devices", "2", "--holder", "zz"], 2),
+        (["hold", "http://127.0.0.1:1", "--federation", "zz", "--key", "x"], 2),
+        (["hold", "http://127.0.0.1:1", "--federation", "00" * 32, "--key", "nowhere"], 1),
     ],
-    ids=range(4),
+    ids=range(7),
 )
 def test_what_cannot_work_ends_with_one_line(
     arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]
@@ -79,9 +85,16 @@ def test_rows_and_models_are_read_without_running_anything(tmp_path: Path) -> No
 
 def test_only_who_may_enrol_writes_and_then_only_who_has() -> None:
     node, members = federation(devices=4)
-    keys = [m.public_key for m in members]
-    assert _is_known(node, bytes(32))
+    name = federation_name(node.policy)
+    keys, stranger, holder = [m.public_key for m in members], bytes(32), node.policy.holder_key
+
+    def writers(channel: str) -> list[bool]:
+        return [may_answer(node, f"{name}/{channel}", key) for key in (*keys, stranger, holder)]
+
+    assert writers("answers/0") == [True] * 6
     node._allowed = frozenset(keys)
-    assert [_is_known(node, key) for key in (*keys, bytes(32))] == [True] * 4 + [False]
+    assert writers("answers/0") == [True] * 4 + [False] * 2
     carry(node.enrol(), members[:3])
-    assert [_is_known(node, key) for key in (*keys, bytes(32))] == [True] * 3 + [False] * 2
+    assert writers("answers/1") == [True] * 3 + [False] * 3
+    assert writers("holder/answers/0") == [False] * 5 + [True]
+    assert not any(writers("asks/0") + writers("holder/asks/0") + writers("records") + writers("policy"))

@@ -1,6 +1,6 @@
 """Flower, on the server: a strategy around any strategy, that checks, adds under encryption and releases.
 
-Whoever runs the ServerApp runs adders and key holder in one process: who reads its memory reads every update.
+Whoever runs the ServerApp reads every update, unless the node's key holder is elsewhere (`open_node(..., holder=...)`).
 """
 
 from __future__ import annotations

@@ -14,12 +14,12 @@ from zkfed.errors import DecodeError, StoreFault, TransportError
 if TYPE_CHECKING:
     from zkfed.layers.transcript import Transcript
     from zkfed.orchestrator.mailbox import MemberMailbox
-    from zkfed.orchestrator.member import Member, Provers
+    from zkfed.orchestrator.member import Member
     from zkfed.policy import RoundPolicy
     from zkfed.ports import Transport
     from zkfed.updates.signing import SigningKey
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_parser", "open_key", "read_hex", "run", "wait_for_policy"]
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -44,18 +44,15 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from zkfed.layers.bridge import check_release
     from zkfed.orchestrator.mailbox import MemberMailbox
 
-    try:
-        digest = bytes.fromhex(options.federation)
-    except ValueError:
-        digest = b""
+    digest = read_hex(options.federation)
     if len(digest) != 32:
         output.say("--federation takes the 64 hexadecimal digits that the node printed")
         return USAGE
-    key = _key(options.key)
+    key = open_key(options.key)
     tls = None if options.ca is None else ssl.create_default_context(cafile=options.ca)
     transport = HttpTransport(options.url, key=key, tls=tls, timeout_s=min(30.0, max(options.wait, 1.0)))
     try:
-        policy = _policy(transport, digest, options.wait)
+        policy = wait_for_policy(transport, digest, options.wait)
         output.say(describe_policy(policy))
         member = _member(options, policy, transport, key)
         mailbox = MemberMailbox(member, transport, policy=policy, key=key, keep=_keeper(options.state))
@@ -83,7 +80,16 @@ def _take_part(mailbox: MemberMailbox, output: Output) -> None:
             mailbox.wait()
 
 
-def _key(path: Path | None) -> SigningKey:
+def read_hex(text: str) -> bytes:
+    """Returns the bytes of hexadecimal digits, b"" of anything else."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
+
+
+def open_key(path: Path | None) -> SigningKey:
+    """Returns the signing key in a file, which is made if it is not there; a fresh one without a file."""
     from zkfed.updates.key_file import create_key, load_key
     from zkfed.updates.signing import SigningKey
 
@@ -92,7 +98,8 @@ def _key(path: Path | None) -> SigningKey:
     return load_key(path) if path.exists() else create_key(path)
 
 
-def _policy(transport: Transport, digest: bytes, wait_s: float) -> RoundPolicy:
+def wait_for_policy(transport: Transport, digest: bytes, wait_s: float) -> RoundPolicy:
+    """Returns a federation's policy as soon as its node is up; raises TransportError after `wait_s` seconds."""
     from zkfed.orchestrator.mailbox import fetch_policy
 
     give_up_s = time.monotonic() + wait_s
@@ -108,7 +115,9 @@ def _policy(transport: Transport, digest: bytes, wait_s: float) -> RoundPolicy:
 def _member(options: argparse.Namespace, policy: RoundPolicy, transport: Transport, key: SigningKey) -> Member:
     from zkfed.cli.rows import read_model, read_rows
     from zkfed.orchestrator.client import Shard, Train, proximal_least_squares
-    from zkfed.orchestrator.member import Member
+    from zkfed.orchestrator.exchange import federation_name
+    from zkfed.orchestrator.key_parts import fetch_keys
+    from zkfed.orchestrator.member import Member, Provers
 
     features, labels = read_rows(options.data)
     if features.shape[1] != policy.improvement.model.features:
@@ -122,25 +131,8 @@ def _member(options: argparse.Namespace, policy: RoundPolicy, transport: Transpo
     state = b""
     if options.state is not None and options.state.exists():
         state = _read_state(options.state)
-    provers = _provers(policy, transport)
+    provers = Provers(policy, fetch_keys(transport, federation_name(policy)))
     return Member(provers, Shard(features, labels), key=key, train=train, state=state)
-
-
-def _provers(policy: RoundPolicy, transport: Transport) -> Provers:
-    from zkfed.orchestrator.key_parts import fetch_key
-    from zkfed.orchestrator.mailbox import federation_name
-    from zkfed.orchestrator.member import Provers
-
-    name = federation_name(policy)
-    for message in transport.fetch(f"{name}/keys"):
-        lines = message[:200].decode("ascii", errors="replace").split()
-        try:
-            names = [bytes.fromhex(line) for line in lines]
-        except ValueError:
-            continue
-        if len(names) == 2 and all(len(n) == 32 for n in names):
-            return Provers(policy, [fetch_key(transport, f"{name}/keys/{i}", n) for i, n in enumerate(names)])
-    raise TransportError("the node has published no proving keys: is it a node of this version?")
 
 
 def _read_state(path: Path) -> bytes:

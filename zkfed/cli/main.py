@@ -11,7 +11,7 @@ from zkfed.errors import ZkfedError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("doctor", "demo", "check", "inspect", "keys", "serve", "join", "backends")
+COMMANDS = ("doctor", "demo", "check", "inspect", "keys", "serve", "join", "hold", "backends")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""`zkfed serve`: a community node over HTTP; adders and key holder in this process."""
+"""`zkfed serve`: a community node over HTTP; the key holder is in this process, or runs `zkfed hold`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zkfed.cli.output import HOLDS, Output
+from zkfed.cli.output import HOLDS, USAGE, Output
 from zkfed.errors import DecodeError, ZkfedError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zkfed.orchestrator.node import Node
     from zkfed.policy import RoundPolicy
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_parser", "describe_policy", "load_keys", "may_answer", "run"]
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -37,6 +37,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     added.add_argument("--epsilon-max", type=float, default=10.0, help="over all rounds")
     added.add_argument("--keys", type=Path, help="folder of `zkfed keys setup`; without it, fresh development keys")
     added.add_argument("--allow", type=Path, help="file of public keys that may enrol, one hexadecimal line each")
+    added.add_argument("--holder", help="public key of a key holder that runs `zkfed hold`; without it, this process")
     added.add_argument("--store", type=Path, help="folder for the messages; memory without it")
     added.add_argument("--out", type=Path, help="folder for the transcript")
     added.add_argument("--host", default="127.0.0.1")
@@ -52,14 +53,20 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from zkfed.adapters.filesystem import FilesystemTransport
     from zkfed.adapters.http_node import HttpNode, serving
     from zkfed.adapters.memory import MemoryTransport
+    from zkfed.cli.join import read_hex
     from zkfed.cli.rows import read_rows
-    from zkfed.orchestrator.key_parts import publish_key
+    from zkfed.orchestrator.holding import HolderLink
+    from zkfed.orchestrator.key_parts import publish_keys
     from zkfed.orchestrator.mailbox import NodeMailbox
     from zkfed.orchestrator.node import Node
     from zkfed.orchestrator.options import Options, make_keys
     from zkfed.policy import Improvement, LinearModel, RoundPolicy
     from zkfed.renderers.following import follow, renderer
 
+    holder = read_hex(options.holder or "")
+    if options.holder is not None and len(holder) != 32:
+        output.say("--holder takes a public key, 64 hexadecimal digits, as `zkfed keys sign` prints it")
+        return USAGE
     benchmark = read_rows(options.benchmark)
     model = LinearModel(features=benchmark[0].shape[1], classes=options.classes)
     policy = RoundPolicy(
@@ -67,20 +74,24 @@ def run(options: argparse.Namespace, output: Output) -> int:
         epsilon=options.epsilon, delta=options.delta, min_clients=2, max_clients=max(64, options.devices),
         epsilon_max=options.epsilon_max,
     )  # fmt: skip
-    keys = make_keys(policy) if options.keys is None else _load_keys(options.keys)
-    node = Node(policy, benchmark, options=Options(keys=keys), allowed=_allowed(options.allow))
+    keys = make_keys(policy) if options.keys is None else load_keys(options.keys)
     store = MemoryTransport() if options.store is None else FilesystemTransport(options.store)
+    link = None if options.holder is None else HolderLink(holder, store, patience_s=options.window)
+    node = Node(policy, benchmark, options=Options(keys=keys), allowed=_allowed(options.allow), holder=link)
     mailbox = NodeMailbox(node, store, devices=options.devices, window_s=options.window)
-    names = [publish_key(store, f"{mailbox.name}/keys/{i}", key).hex() for i, key in enumerate(keys[:2])]
-    store.publish(f"{mailbox.name}/keys", "\n".join(names).encode())
+    publish_keys(store, mailbox.name, keys)
 
     def may_write(channel: str, key: bytes | None) -> bool:
-        return key is not None and channel.startswith(f"{mailbox.name}/answers/") and _is_known(node, key)
+        return key is not None and may_answer(node, channel, key)
 
     with serving(HttpNode(store, may_write=may_write), host=options.host, port=options.port, tls=options.tls) as url:
         output.say(f"node up at {url}; {options.devices} devices may join, each with")
         output.say(f"  zkfed join {url} --federation {node.policy.digest.hex()} --data ROWS.csv")
-        output.say("adders and key holder share this process: who reads its memory reads every update")
+        if link is None:
+            output.say("adders and key holder share this process: who reads its memory reads every update")
+        else:
+            output.say("and the key holder, who decrypts nothing but noised sums, joins with")
+            output.say(f"  zkfed hold {url} --federation {node.policy.digest.hex()} --key FILE")
         for _ in follow(mailbox.run(options.rounds), renderer("auto", stream=output.err)):
             pass
         time.sleep(options.linger)  # devices fetch the last records, and check them
@@ -93,14 +104,22 @@ def run(options: argparse.Namespace, output: Output) -> int:
     return HOLDS
 
 
-def _is_known(node: Node, key: bytes) -> bool:
-    """Returns whether a key may write: while devices enrol who may enrol, afterwards who has."""
+def may_answer(node: Node, channel: str, key: bytes) -> bool:
+    """Returns whether a key may write: the key holder its answers; a device those of who may enrol, then of who has."""
+    from zkfed.orchestrator.exchange import federation_name
+
+    name = federation_name(node.policy)
+    if channel.startswith(f"{name}/holder/answers/"):
+        return key == node.policy.holder_key
+    if not channel.startswith(f"{name}/answers/"):
+        return False
     with contextlib.suppress(ZkfedError):
         return key in node.agreement.enrolled
     return node.may_enrol(key)
 
 
-def _load_keys(folder: Path) -> tuple[ProvingKey, ...]:
+def load_keys(folder: Path) -> tuple[ProvingKey, ...]:
+    """Returns the keys in a folder of `zkfed keys setup`; raises as `ProvingKey.load`."""
     from zkfed.groth16.keys import ProvingKey
 
     return ProvingKey.load(folder / "statement.key"), ProvingKey.load(folder / "noise.key")

@@ -8,13 +8,14 @@ point is checked and every proof is verified before it leaves. Keys of a ceremon
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from zkfed.encoding import Reader, Writer
 from zkfed.errors import DecodeError, IntegrityError, LimitExceeded, TransportError, ZkfedError
 from zkfed.groth16.keys import ProvingKey
 from zkfed.ports import Transport
 
-__all__ = ["fetch_key", "publish_key"]
+__all__ = ["fetch_key", "fetch_keys", "publish_key", "publish_keys"]
 
 PART_BYTES = 1 << 22
 KEY_BYTES_MAX = 1 << 30
@@ -29,6 +30,29 @@ def publish_key(transport: Transport, channel: str, key: ProvingKey) -> bytes:
         part = data[number * PART_BYTES : (number + 1) * PART_BYTES]
         transport.publish(channel, Writer(_TAG).bytes(name).u64(number).u64(total).bytes(part).finish())
     return name
+
+
+def publish_keys(transport: Transport, federation: str, keys: Sequence[ProvingKey]) -> None:
+    """Publishes the proving keys of the statement and of N under a federation's name; raises as `Transport.publish`."""
+    names = [publish_key(transport, f"{federation}/keys/{i}", key).hex() for i, key in enumerate(keys[:2])]
+    transport.publish(f"{federation}/keys", "\n".join(names).encode())
+
+
+def fetch_keys(transport: Transport, federation: str) -> list[ProvingKey]:
+    """Returns what `publish_keys` published.
+
+    Raises:
+        TransportError: Nothing is there, or parts are missing.
+        IntegrityError, LimitExceeded, KeyRefused: See `fetch_key`.
+    """
+    for message in transport.fetch(f"{federation}/keys"):
+        try:
+            names = [bytes.fromhex(line) for line in message[:200].decode("ascii", errors="replace").split()]
+        except ValueError:
+            continue
+        if len(names) == 2 and all(len(n) == 32 for n in names):
+            return [fetch_key(transport, f"{federation}/keys/{i}", n) for i, n in enumerate(names)]
+    raise TransportError("the node has published no proving keys: is it a node of this version?")
 
 
 def fetch_key(transport: Transport, channel: str, name: bytes) -> ProvingKey:

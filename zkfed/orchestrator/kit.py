@@ -18,6 +18,7 @@ import numpy.typing as npt
 from zkfed.errors import DecodeError, PolicyError, StoreFault
 from zkfed.files import map_file, replace_file
 from zkfed.groth16.keys import ProvingKey
+from zkfed.orchestrator.holding import HolderLink
 from zkfed.orchestrator.member import Provers
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.options import Options
@@ -84,13 +85,20 @@ def open_provers(folder: str | Path, *, executor: Executor | None = None) -> Pro
     return Provers(policy, keys, proving=None if executor is None else proving_in(executor, folder))
 
 
-def open_node(folder: str | Path, *, exchanges: int = 2, allowed: Collection[bytes] | None = None) -> Node:
-    """Opens a kit on the server; raises as `open_provers`, and PolicyError as `Node`."""
+def open_node(
+    folder: str | Path,
+    *,
+    exchanges: int = 2,
+    allowed: Collection[bytes] | None = None,
+    holder: HolderLink | None = None,
+) -> Node:
+    """Opens a kit on the server; see `Node`. Raises as `open_provers`, and PolicyError as `Node`."""
     root = Path(folder)
     policy, keys = _policy_and_keys(root)
     features, labels, base = (_array(root / f"{name}.npy") for name in _ARRAYS)
     benchmark = None if features is None or labels is None else (features, labels)
-    return Node(policy, benchmark, options=Options(keys=keys, base=base, exchanges=exchanges), allowed=allowed)
+    options = Options(keys=keys, base=base, exchanges=exchanges)
+    return Node(policy, benchmark, options=options, allowed=allowed, holder=holder)
 
 
 def open_identity(path: Path) -> SigningKey:
