@@ -69,7 +69,8 @@ def _reference() -> list[Any]:
         entries.setdefault(".".join(name.split(".")[:2]), []).append(name)
     grouped: list[Any] = []
     for first, names in entries.items():
-        pages = [{name: f"reference/{name}.md"} for name in names]
+        # Below its package a module is listed by its last name: the column is narrow.
+        pages = [{name.removeprefix(f"{first}."): f"reference/{name}.md"} for name in names]
         grouped.append(pages[0] if len(pages) == 1 else {first: pages})
     return grouped
 

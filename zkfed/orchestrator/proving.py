@@ -27,7 +27,7 @@ __all__ = ["proving_in"]
 
 
 def proving_in(executor: Executor, folder: str | Path) -> Proving:
-    """Returns what has devices prove through an executor: `Options(proving=...)`, `open_provers(..., proving=...)`.
+    """Returns what has devices prove through an executor: `Options(proving=...)`, `open_provers(..., executor=...)`.
 
     Proving keys are large, so workers open them from files. Ctrl-C stops the wait, not a worker's proof.
 
