@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 
 from tests.adapters import servers
-from tests.orchestrator.mailing import run_over
+from tests.orchestrator.mailing import close, run_over
 from zkfed.adapters.http import HttpTransport
 from zkfed.adapters.http_node import HttpNode, serving
 from zkfed.adapters.memory import MemoryTransport
 from zkfed.orchestrator.events import Released
+from zkfed.orchestrator.holding import HolderLink, HolderMailbox
 from zkfed.orchestrator.kit import write_kit
 from zkfed.orchestrator.member import Member, Provers
 from zkfed.orchestrator.node import Node
@@ -90,7 +91,33 @@ def test_round_over(benchmark: Any, host: str, made: tuple[RoundPolicy, Any, Any
         def one_round(node: Node, members: list[Member], node_side: Transport, open_member: Open) -> None:
             events = run_over(node, members, node_side, open_member, poll_s=0.1)
             assert [e.accepted for e in events if isinstance(e, Released)] == [DEVICES]
-            getattr(node_side, "close", lambda: None)()
+            close(node_side)
+
+        benchmark.pedantic(one_round, setup=fresh, rounds=3, warmup_rounds=1)
+
+
+def test_round_over_http_with_the_key_holder_apart(benchmark: Any, made: tuple[RoundPolicy, Any, Any, Any]) -> None:
+    """As over HTTP, and the key holder is one more party on the same node."""
+    policy, keys, shards, rows = made
+    provers, key = Provers(policy, keys), SigningKey.generate()
+    with ExitStack() as running:
+
+        def fresh() -> tuple[tuple[Any, ...], dict[str, Any]]:
+            open_connection = running.enter_context(medium("http"))
+            link = HolderLink(key.public, open_connection())
+            node = Node(policy, rows, options=Options(keys=keys), holder=link)
+            members = [Member(provers, shard, key=SigningKey.generate()) for shard in shards]
+            return (node, members, link, open_connection), {}
+
+        def one_round(node: Node, members: list[Member], link: HolderLink, open_connection: Open) -> None:
+            node_side = open_connection()
+            events = run_over(
+                node, members, node_side, open_connection, poll_s=0.1,
+                holder=lambda transport: HolderMailbox(node.policy, key, keys, transport),
+            )  # fmt: skip
+            assert [e.accepted for e in events if isinstance(e, Released)] == [DEVICES]
+            for transport in (node_side, link.transport):
+                close(transport)
 
         benchmark.pedantic(one_round, setup=fresh, rounds=3, warmup_rounds=1)
 

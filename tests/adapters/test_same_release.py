@@ -14,7 +14,7 @@ import pytest
 from tests.adapters.servers import MOSQUITTO, NATS, running
 from tests.layers.parties import ROWS as BENCHMARK_ROWS
 from tests.layers.parties import make_policy, proving_keys
-from tests.orchestrator.hosting import carry, federation
+from tests.orchestrator.hosting import carry, federation, ingredients
 from tests.orchestrator.mailing import close, run_over
 from zkfed.adapters.http import HttpTransport
 from zkfed.adapters.http_node import HttpNode, serving
@@ -25,9 +25,13 @@ from zkfed.layers import noise
 from zkfed.layers.bridge import check_release
 from zkfed.layers.transcript import released_sums
 from zkfed.orchestrator.client import proximal_least_squares
+from zkfed.orchestrator.holding import HolderLink, HolderMailbox
 from zkfed.orchestrator.kit import open_node, write_kit
+from zkfed.orchestrator.member import Member, Provers
 from zkfed.orchestrator.node import Node
+from zkfed.orchestrator.options import Options
 from zkfed.orchestrator.synthetic import synthetic_cohort
+from zkfed.updates.signing import SigningKey
 from zkfed.updates.update import encode_ints
 
 SEED, ROUNDS, DEVICES = 7, 2, 3
@@ -61,6 +65,23 @@ def over_http() -> tuple[bytes, ...]:
         node_side = HttpTransport(url)
         run_over(node, members, node_side, lambda: HttpTransport(url), rounds=ROUNDS)
         close(node_side)
+    return outcome(node)
+
+
+def over_http_with_the_key_holder_apart() -> tuple[bytes, ...]:
+    policy, keys, shards, benchmark, _ = ingredients("S2", DEVICES)
+    key, provers = SigningKey.generate(), Provers(policy, keys)
+    members = [Member(provers, shard, key=SigningKey.generate()) for shard in shards]
+    with serving(HttpNode(MemoryTransport(), may_write=lambda channel, key: True)) as url:
+        node_side = HttpTransport(url)
+        link = HolderLink(key.public, HttpTransport(url))
+        node = Node(policy, benchmark, options=Options(keys=keys), holder=link)
+        run_over(
+            node, members, node_side, lambda: HttpTransport(url), rounds=ROUNDS,
+            holder=lambda transport: HolderMailbox(node.policy, key, keys, transport),
+        )  # fmt: skip
+        close(node_side)
+        close(link.transport)
     return outcome(node)
 
 
@@ -128,7 +149,7 @@ def test_flower_releases_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_every_host_releases_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {}
-    for host in (over_handle, over_memory, over_http):
+    for host in (over_handle, over_memory, over_http, over_http_with_the_key_holder_apart):
         seed_noise(monkeypatch)
         found[host.__name__] = host()
     assert len(set(found.values())) == 1, {name: [len(b) for b in parts] for name, parts in found.items()}

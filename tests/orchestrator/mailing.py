@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from zkfed.orchestrator.events import Event
+from zkfed.orchestrator.holding import HolderMailbox
 from zkfed.orchestrator.mailbox import MemberMailbox, NodeMailbox
 from zkfed.orchestrator.member import Member
 from zkfed.orchestrator.node import Node
@@ -27,8 +28,9 @@ def run_over(
     rounds: int = 1,
     poll_s: float = 0.01,
     window_s: float = 60,
+    holder: Callable[[Transport], HolderMailbox] | None = None,
 ) -> list[Event]:
-    """Runs a federation to its end; raises what a member's thread raised."""
+    """Runs a federation to its end, its key holder in a thread if it is apart; raises what a thread raised."""
     mailbox = NodeMailbox(node, node_side, devices=len(members), poll_s=poll_s, window_s=window_s)
     errors = list[BaseException]()
 
@@ -44,7 +46,20 @@ def run_over(
         finally:
             close(transport)
 
+    def hold() -> None:
+        transport = open_member()
+        try:
+            own = holder(transport) if holder is not None else None
+            while own is not None and not own.is_over:
+                if not own.poll():
+                    own.wait(poll_s)
+        except BaseException as error:  # noqa: BLE001 - raised in the test's own thread
+            errors.append(error)
+        finally:
+            close(transport)
+
     threads = [threading.Thread(target=take_part, args=(member,), daemon=True) for member in members]
+    threads.append(threading.Thread(target=hold, daemon=True))
     for thread in threads:
         thread.start()
     try:
