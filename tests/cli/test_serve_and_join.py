@@ -33,6 +33,19 @@ def test_five_processes_and_a_check(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "not shown" in capsys.readouterr().out
 
 
+def test_nothing_is_made_for_a_call_that_cannot_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A federation that is no digest, or certificates that are none: no key file is left behind."""
+    key, none = tmp_path / "device.key", tmp_path / "ca.pem"
+    none.write_text("no certificate")
+    join = ["join", "http://127.0.0.1:1", "--data", "x", "--key", str(key), "--wait", "0", "--format", "json"]
+    assert main([*join, "--federation", "00" * 31]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "usage"
+    for path in (none, tmp_path / "nowhere"):
+        assert main([*join, "--federation", "00" * 32, "--ca", str(path)]) == 1
+        assert json.loads(capsys.readouterr().out)["error"]["code"] == "store-fault"
+    assert not key.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import ssl
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zkfed.cli.output import HOLDS, USAGE, Output
+from zkfed.cli.connection import add_connection, connected, patient
+from zkfed.cli.output import HOLDS, Output
 from zkfed.errors import DecodeError, StoreFault, TransportError
 
 if TYPE_CHECKING:
@@ -19,48 +18,32 @@ if TYPE_CHECKING:
     from zkfed.ports import Transport
     from zkfed.updates.signing import SigningKey
 
-__all__ = ["add_parser", "open_key", "read_hex", "run", "wait_for_policy"]
+__all__ = ["add_parser", "run"]
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command."""
     added: argparse.ArgumentParser = commands.add_parser("join", help="take part in a federation that a node serves")
-    added.add_argument("url")
-    added.add_argument("--federation", required=True, help="64 hexadecimal digits, as the node printed them")
+    add_connection(added)
     added.add_argument("--data", type=Path, required=True, help="own rows: CSV with the label last, or NPZ of X, y")
     added.add_argument("--model", type=Path, help="NPZ with coef and intercept of a trained scikit-learn model")
     added.add_argument("--key", type=Path, help="signing key of `zkfed keys sign`; made there if it is not there")
     added.add_argument("--state", type=Path, help="where to keep what must survive a restart; secret")
     added.add_argument("--out", type=Path, help="folder for the transcript")
-    added.add_argument("--ca", type=Path, help="certificates to trust, in place of the system's")
-    added.add_argument("--wait", type=float, default=60.0, help="seconds to wait for a node that is not up yet")
     return added
 
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Takes part until the node goes, then checks the whole record."""
-    from zkfed.adapters.http import HttpTransport
-    from zkfed.cli.serve import describe_policy
     from zkfed.layers.bridge import check_release
     from zkfed.orchestrator.mailbox import MemberMailbox
 
-    digest = read_hex(options.federation)
-    if len(digest) != 32:
-        output.say("--federation takes the 64 hexadecimal digits that the node printed")
-        return USAGE
-    key = open_key(options.key)
-    tls = None if options.ca is None else ssl.create_default_context(cafile=options.ca)
-    transport = HttpTransport(options.url, key=key, tls=tls, timeout_s=min(30.0, max(options.wait, 1.0)))
-    try:
-        policy = wait_for_policy(transport, digest, options.wait)
-        output.say(describe_policy(policy))
+    with connected(options, lambda: _key(options.key), output) as (transport, policy, key):
         member = _member(options, policy, transport, key)
         mailbox = MemberMailbox(member, transport, policy=policy, key=key, keep=_keeper(options.state))
         output.say(f"this device is {key.public.hex()}; waiting for the node")
-        _take_part(mailbox, output)
+        _take_part(mailbox, output, options.wait)
         transcript = _record(mailbox, transport)
-    finally:
-        transport.close()
     check_release(transcript)
     if options.out is not None:
         transcript.save(options.out)
@@ -71,24 +54,16 @@ def run(options: argparse.Namespace, output: Output) -> int:
     return HOLDS
 
 
-def _take_part(mailbox: MemberMailbox, output: Output) -> None:
+def _take_part(mailbox: MemberMailbox, output: Output, wait_s: float) -> None:
     while not mailbox.is_over:
-        kind = mailbox.poll()
+        kind = patient(mailbox.poll, wait_s)
         if kind:
             output.say(f"answered: {kind}")
         elif not mailbox.is_over:
-            mailbox.wait()
+            patient(mailbox.wait, wait_s)
 
 
-def read_hex(text: str) -> bytes:
-    """Returns the bytes of hexadecimal digits, b"" of anything else."""
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        return b""
-
-
-def open_key(path: Path | None) -> SigningKey:
+def _key(path: Path | None) -> SigningKey:
     """Returns the signing key in a file, which is made if it is not there; a fresh one without a file."""
     from zkfed.updates.key_file import create_key, load_key
     from zkfed.updates.signing import SigningKey
@@ -96,20 +71,6 @@ def open_key(path: Path | None) -> SigningKey:
     if path is None:
         return SigningKey.generate()
     return load_key(path) if path.exists() else create_key(path)
-
-
-def wait_for_policy(transport: Transport, digest: bytes, wait_s: float) -> RoundPolicy:
-    """Returns a federation's policy as soon as its node is up; raises TransportError after `wait_s` seconds."""
-    from zkfed.orchestrator.mailbox import fetch_policy
-
-    give_up_s = time.monotonic() + wait_s
-    while True:
-        try:
-            return fetch_policy(transport, digest)
-        except TransportError:
-            if time.monotonic() > give_up_s:
-                raise
-            time.sleep(0.5)
 
 
 def _member(options: argparse.Namespace, policy: RoundPolicy, transport: Transport, key: SigningKey) -> Member:

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-from zkfed.cli.output import BUG, INTERRUPTED, MISSING, REFUSED, Missing, Output
+from zkfed.cli.output import BUG, INTERRUPTED, MISSING, REFUSED, USAGE, Missing, Output, Usage
 from zkfed.errors import ZkfedError
 
 __all__ = ["COMMANDS", "main"]
@@ -20,6 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     output = Output(options.command, options.format)
     try:
         return output.finish(options.run(options, output))
+    except Usage as wrong:
+        return output.finish(USAGE, ("usage", str(wrong)))
     except Missing as missing:
         return output.finish(MISSING, ("missing", str(missing)))
     except ZkfedError as error:

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-__all__ = ["BUG", "HOLDS", "INTERRUPTED", "MISSING", "REFUSED", "SCHEMA_VERSION", "USAGE", "Missing", "Output"]
+__all__ = ["BUG", "HOLDS", "INTERRUPTED", "MISSING", "REFUSED", "SCHEMA_VERSION", "USAGE", "Missing", "Output", "Usage"]
 
 HOLDS, REFUSED, USAGE, MISSING, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
 SCHEMA_VERSION = 1
@@ -25,6 +25,10 @@ SCHEMA_VERSION = 1
 
 class Missing(Exception):
     """Something that a command needs is not on this machine; the text says how to get it."""
+
+
+class Usage(Exception):
+    """The command was called wrongly; the text says what was expected."""
 
 
 class Output:
@@ -56,7 +60,7 @@ class Output:
         """Writes the error, if there is one, and the envelope; returns the exit code."""
         try:
             if self.is_json:
-                named = {HOLDS: "ok", INTERRUPTED: "interrupted", MISSING: "missing", BUG: "bug"}
+                named = {HOLDS: "ok", USAGE: "usage", INTERRUPTED: "interrupted", MISSING: "missing", BUG: "bug"}
                 status = named.get(exit_code, "refused")
                 envelope: dict[str, Any] = {
                     "schema_version": SCHEMA_VERSION, "command": self.command, "status": status,

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zkfed.cli.output import HOLDS, USAGE, Output
+from zkfed.cli.output import HOLDS, Output
 from zkfed.errors import DecodeError, ZkfedError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from zkfed.adapters.filesystem import FilesystemTransport
     from zkfed.adapters.http_node import HttpNode, serving
     from zkfed.adapters.memory import MemoryTransport
-    from zkfed.cli.join import read_hex
+    from zkfed.cli.connection import read_digest
     from zkfed.cli.rows import read_rows
     from zkfed.orchestrator.holding import HolderLink
     from zkfed.orchestrator.key_parts import publish_keys
@@ -63,10 +63,9 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from zkfed.policy import Improvement, LinearModel, RoundPolicy
     from zkfed.renderers.following import follow, renderer
 
-    holder = read_hex(options.holder or "")
-    if options.holder is not None and len(holder) != 32:
-        output.say("--holder takes a public key, 64 hexadecimal digits, as `zkfed keys sign` prints it")
-        return USAGE
+    holder = (
+        None if options.holder is None else read_digest(options.holder, "--holder, which `zkfed keys sign` printed")
+    )
     benchmark = read_rows(options.benchmark)
     model = LinearModel(features=benchmark[0].shape[1], classes=options.classes)
     policy = RoundPolicy(
@@ -76,7 +75,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     )  # fmt: skip
     keys = make_keys(policy) if options.keys is None else load_keys(options.keys)
     store = MemoryTransport() if options.store is None else FilesystemTransport(options.store)
-    link = None if options.holder is None else HolderLink(holder, store, patience_s=options.window)
+    link = None if holder is None else HolderLink(holder, store, patience_s=options.window)
     node = Node(policy, benchmark, options=Options(keys=keys), allowed=_allowed(options.allow), holder=link)
     mailbox = NodeMailbox(node, store, devices=options.devices, window_s=options.window)
     publish_keys(store, mailbox.name, keys)

@@ -1,0 +1,90 @@
+"""What every party that comes to a node over HTTP says on its command line, and how it comes there."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from zkfed.cli.output import Output, Usage
+from zkfed.errors import StoreFault, TransportError
+
+if TYPE_CHECKING:
+    from zkfed.adapters.http import HttpTransport
+    from zkfed.policy import RoundPolicy
+    from zkfed.updates.signing import SigningKey
+
+__all__ = ["add_connection", "connected", "patient", "read_digest"]
+
+T = TypeVar("T")
+PAUSE_S = 0.5
+
+
+def add_connection(parser: argparse.ArgumentParser) -> None:
+    """Adds the node's URL, the federation, certificates and patience."""
+    parser.add_argument("url")
+    parser.add_argument("--federation", required=True, help="64 hexadecimal digits, as the node printed them")
+    parser.add_argument("--ca", type=Path, help="certificates to trust, in place of the system's")
+    parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for a node that does not answer")
+
+
+def read_digest(text: str, what: str) -> bytes:
+    """Returns the 32 bytes of 64 hexadecimal digits; raises Usage, which says what they are."""
+    with contextlib.suppress(ValueError):
+        if len(found := bytes.fromhex(text)) == 32:
+            return found
+    raise Usage(f"{what}: expected 64 hexadecimal digits")
+
+
+@contextlib.contextmanager
+def connected(
+    options: argparse.Namespace, open_key: Callable[[], SigningKey], output: Output
+) -> Iterator[tuple[HttpTransport, RoundPolicy, SigningKey]]:
+    """Yields a connection, the federation's policy once its node is up, and this party's key.
+
+    Args:
+        options: With what `add_connection` added.
+        open_key: Called once nothing else is wrong with the options: it may make a key.
+        output: Gets the policy, for people.
+
+    Raises:
+        Usage: The federation is no digest.
+        StoreFault: The certificates cannot be read.
+        TransportError: The node is not up within the patience, or has no such federation.
+    """
+    from zkfed.adapters.http import HttpTransport
+    from zkfed.cli.serve import describe_policy
+    from zkfed.orchestrator.mailbox import fetch_policy
+
+    digest = read_digest(options.federation, "--federation, which the node printed")
+    tls, timeout_s, key = _trusted(options.ca), min(30.0, max(options.wait, 1.0)), open_key()
+    transport = HttpTransport(options.url, key=key, tls=tls, timeout_s=timeout_s)
+    try:
+        policy = patient(lambda: fetch_policy(transport, digest), options.wait)
+        output.say(describe_policy(policy))
+        yield transport, policy, key
+    finally:
+        transport.close()
+
+
+def patient(call: Callable[[], T], wait_s: float) -> T:
+    """Returns what a call returns; one that fails with TransportError is made again for `wait_s` seconds."""
+    give_up_s = time.monotonic() + wait_s
+    while True:
+        try:
+            return call()
+        except TransportError:
+            if time.monotonic() > give_up_s:
+                raise
+            time.sleep(PAUSE_S)
+
+
+def _trusted(path: Path | None) -> ssl.SSLContext | None:
+    try:
+        return None if path is None else ssl.create_default_context(cafile=path)
+    except (OSError, ssl.SSLError):
+        raise StoreFault(f"{path.name if path else ''} holds no certificates that can be read") from None
