@@ -15,15 +15,19 @@ from tests.layers.counts import CountCohort
 from tests.layers.own_rows import OwnCohort
 from tests.layers.parties import ROWS, Cohort, Opened, make_policy, proving_keys, signed
 from zkfed.adapters.processes import ProcessExecutor, SerialExecutor
-from zkfed.errors import PolicyError, TransportError
+from zkfed.encoding import Reader, Writer
+from zkfed.errors import CiphertextRefused, IntegrityError, PolicyError, ProofInvalid, TransportError
 from zkfed.he.aggregate import add
+from zkfed.he.ciphertext import Ciphertext
+from zkfed.he.keys import PublicKey
 from zkfed.layers.intake import Work
 from zkfed.local import LocalFederation
+from zkfed.orchestrator import works
 from zkfed.orchestrator.events import Released
 from zkfed.orchestrator.fan_out import FanOut
 from zkfed.orchestrator.options import Options
 from zkfed.orchestrator.synthetic import synthetic_cohort
-from zkfed.orchestrator.works import perform
+from zkfed.orchestrator.works import ADD, ANSWER, perform
 from zkfed.ports import Executor
 from zkfed.updates.sealed import SealedUpdate
 
@@ -147,6 +151,91 @@ def test_answers_lost_doubled_swapped_or_spoiled_are_noticed(change: Callable[..
     fan_out = FanOut(Wrapped(SerialExecutor(), change), fan_in=2)
     with pytest.raises(TransportError):
         fan_out.add(attempt.encryption_key, list(attempt.ciphertexts.values()), cohort.agreement.slots)
+
+
+def retold(change: Callable[[bytes], bytes], **said: str) -> Callable[[Iterator[bytes]], Iterator[bytes]]:
+    """A worker that answers about the right batch, but something else."""
+
+    def of(answers: Iterator[bytes]) -> Iterator[bytes]:
+        for answer in answers:
+            r = Reader(answer, ANSWER)
+            name, code, reason, result = r.bytes(), r.text(), r.text(), r.bytes()
+            code, reason = said.get("code", code), said.get("reason", reason)
+            yield Writer(ANSWER).bytes(name).text(code).text(reason).bytes(change(result)).finish()
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (bytes(7), "7 bytes about 2 proofs"),
+        (bytes(800), "800 bytes about 2 proofs"),
+        ((2).to_bytes(8, "big"), "beyond the 2 of its batch"),
+        (b"\xff" * 8, "beyond the 2 of its batch"),
+    ],
+    ids=["cut", "long", "next", "far"],
+)
+def test_a_worker_names_proofs_of_its_batch_only(found: bytes, text: str) -> None:
+    """Else it could refuse the clients of another worker's batch."""
+    cohort = Cohort(devices=4)
+    _, good = sealed(cohort)
+    cohort.adder._work = FanOut(Wrapped(SerialExecutor(), retold(lambda _: found)), batch=2).work
+    with pytest.raises(TransportError, match=text):
+        cohort.adder.receive_sealed_all(good)
+    cohort.adder._work = Work()
+    assert all(v.is_accepted for v in cohort.adder.receive_sealed_all(good))
+
+
+def taken(cohort: Cohort) -> tuple[PublicKey, list[Ciphertext]]:
+    _, good = sealed(cohort)
+    cohort.adder.receive_sealed_all(good)
+    (attempt,) = cohort.adder._attempts.values()
+    return attempt.encryption_key, list(attempt.ciphertexts.values())
+
+
+def test_a_worker_that_leaves_a_ciphertext_out_is_noticed() -> None:
+    cohort = Cohort(devices=4)
+    key, ciphertexts = taken(cohort)
+    slots = cohort.agreement.slots
+    head = Writer(ADD).bytes(key.params.encode()).u64(slots).bytes(key.to_bytes())
+    less = Reader(perform("add", head.list([ciphertexts[0].data]).finish()), ANSWER)
+    short = [less.bytes(), less.bytes(), less.bytes(), less.bytes()][3]
+    fan_out = FanOut(Wrapped(SerialExecutor(), retold(lambda _: short)), fan_in=2)
+    with pytest.raises(IntegrityError, match="another number of ciphertexts"):
+        fan_out.add(key, ciphertexts, slots)
+
+
+def test_one_ciphertext_twice_is_refused_in_a_tree_as_in_a_sum() -> None:
+    """Each of its workers sees it once."""
+    cohort = Cohort(devices=3)
+    key, ciphertexts = taken(cohort)
+    with pytest.raises(CiphertextRefused):
+        FanOut(SerialExecutor(), fan_in=2).add(key, [*ciphertexts, ciphertexts[0]], cohort.agreement.slots)
+
+
+def test_what_a_worker_says_of_its_failure_is_cut_and_escaped() -> None:
+    cohort = Cohort(devices=2)
+    _, good = sealed(cohort)
+    loud = retold(lambda result: result, code="storage", reason="\x1b[31m" * 500)
+    cohort.adder._work = FanOut(Wrapped(SerialExecutor(), loud)).work
+    with pytest.raises(TransportError, match="a worker failed") as caught:
+        cohort.adder.receive_sealed_all(good)
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_proofs_that_fail_without_names_are_all_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is not named is not acquitted."""
+
+    def nameless(*_: Any) -> None:
+        raise ProofInvalid("the batch does not hold", ())
+
+    cohort = Cohort(devices=3)
+    _, good = sealed(cohort)
+    cohort.adder._work = FanOut(SerialExecutor(), batch=2).work
+    monkeypatch.setattr(works, "verify_batch", nameless)
+    assert [v.code for v in cohort.adder.receive_sealed_all(good)] == ["proof-invalid"] * 3
 
 
 def test_a_federation_runs_over_an_executor() -> None:

@@ -274,6 +274,18 @@ def test_a_tampered_file_is_refused_and_publishing_again_repairs_it(
     assert drop.fetch("a") == (message, b"of somebody else")
 
 
+def test_a_pipe_that_somebody_holds_open_is_no_message(drop: FilesystemTransport) -> None:
+    drop.publish("a", b"x")
+    path = only_file(drop)
+    pipe(path)
+    held = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        with pytest.raises(IntegrityError, match="no regular file"):
+            drop.fetch("a")
+    finally:
+        os.close(held)
+
+
 def test_a_renamed_file_is_refused(drop: FilesystemTransport) -> None:
     drop.publish("a", b"x")
     path = only_file(drop)

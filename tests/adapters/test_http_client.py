@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from zkfed.adapters import http
 from zkfed.adapters.http import HttpTransport
 from zkfed.adapters.http_node import HttpNode, serving
 from zkfed.adapters.memory import MemoryTransport
+from zkfed.encoding import Writer
 from zkfed.errors import (
     DecodeError,
     IntegrityError,
@@ -127,16 +129,20 @@ def test_an_absurd_retry_after_is_not_waited_for() -> None:
 
 
 def test_a_node_that_never_stops_answering_costs_no_more_than_the_limit() -> None:
+    sent = [0]
+
     def endless(connection: socket.socket, number: int) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n")
-        while True:
+        while sent[0] < 400:
             connection.sendall(bytes(1 << 20))
+            sent[0] += 1
 
     with hostile(endless) as url:
         client = HttpTransport(url, timeout_s=20, message_bytes_max=1 << 20)
         with pytest.raises(LimitExceeded, match="longer than"):
             client.fetch("a")
         client.close()
+    assert sent[0] < 40
 
 
 def test_a_node_that_drips_is_left_in_time() -> None:
@@ -162,12 +168,63 @@ def test_a_page_with_a_changed_message_or_cut_is_refused() -> None:
         (page[:-1], TransportError),
         (page + b"\0", TransportError),
         (b"", TransportError),
+        (Writer("zkfed/v1/http-page").list([hashlib.sha256(b"one").digest()]).finish(), TransportError),
+        (encode_page((bytes(2000),)), LimitExceeded),
     ):
         with hostile(lambda c, n, said=said: c.sendall(answer(said, "application/octet-stream"))) as url:  # type: ignore[misc]
-            client = HttpTransport(url, timeout_s=2)
+            client = HttpTransport(url, timeout_s=2, message_bytes_max=1000)
             with pytest.raises(error):
                 client.fetch("a")
             client.close()
+
+
+def test_a_channel_that_never_ends_is_left_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "CHANNEL_BYTES_MAX", 5000)
+    monkeypatch.setattr(http, "PAGE_BYTES", 2000)
+
+    def more(connection: socket.socket, number: int) -> None:
+        page = encode_page((bytes([number]) * 2000,)) if number < 9 else encode_page(())
+        connection.sendall(answer(page, "application/octet-stream"))
+
+    with hostile(more) as url:
+        client = HttpTransport(url, timeout_s=5)
+        with pytest.raises(LimitExceeded, match="more than 5000 bytes"):
+            client.fetch("a")
+        client.close()
+
+
+def test_a_node_that_hands_out_small_pages_for_ever_is_left() -> None:
+    def same(connection: socket.socket, number: int) -> None:
+        page = encode_page((b"again",)) if number < 50 else b"that was too often"
+        connection.sendall(answer(page, "application/octet-stream"))
+
+    with hostile(same) as url:
+        client = HttpTransport(url, timeout_s=5)
+        assert set(client.fetch("a")) == {b"again"}
+        client.close()
+
+
+def test_a_channel_of_many_pages_is_read_to_its_end() -> None:
+    store = MemoryTransport()
+    sent = [b"", bytes(9 << 20), b"x", *(bytes([n]) * (3 << 20) for n in range(6)), b"y", bytes(8 << 20), b"z"]
+    for message in sent:
+        store.publish("a", message)
+    with serving(HttpNode(store, may_write=lambda channel, key: False)) as url:
+        client = HttpTransport(url)
+        assert client.fetch("a") == tuple(sent)
+        assert client.fetch("a", start=3) == tuple(sent[3:])
+        client.close()
+
+
+def test_a_node_that_is_always_busy_is_left_in_time() -> None:
+    busy = answer(b"{}", status="503 Busy", retry_after="1")
+    with hostile(lambda connection, number: connection.sendall(busy)) as url:
+        client = HttpTransport(url, timeout_s=1.5)
+        started = time.monotonic()
+        with pytest.raises(TransportError, match="answered 503"):
+            client.publish("a", b"x")
+        assert time.monotonic() - started < 4
+        client.close()
 
 
 def test_nobody_there_and_addresses_that_are_none() -> None:

@@ -138,6 +138,21 @@ def test_a_stream_that_was_made_anew_is_read_from_its_start(fresh: Broker) -> No
         assert transport.fetch("a") == (b"new",)
 
 
+def test_a_server_that_repeats_itself_is_left_at_once(fresh: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nats.js import JetStreamContext
+
+    honest = JetStreamContext.get_msg
+
+    async def first_again(self: Any, stream: str, seq: int, *args: Any, **options: Any) -> Any:
+        return await honest(self, stream, 1, *args, **options)
+
+    with opened(fresh, timeout_s=2) as transport:
+        transport.publish("a", b"x")
+        monkeypatch.setattr(JetStreamContext, "get_msg", first_again)
+        with pytest.raises(TransportError, match="another message than the next"):
+            transport.fetch("a")
+
+
 def test_a_server_without_jetstream_is_said(tmp_path: Path) -> None:
     with (
         running("nats-server", tmp_path, 'listen: "127.0.0.1:@PORT@"\n') as broker,

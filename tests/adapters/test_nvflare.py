@@ -215,6 +215,33 @@ def test_what_is_no_dxo_does_not_pass(kit: Path, tmp_path: Path, result: Any) ->
     assert left.params.keys() == {"zkfed"}
 
 
+BAD_RESULTS = {
+    "nan": lambda: weights(np.full(policy_once().model.shape, np.nan)),
+    "other-size": lambda: weights(np.zeros(5)),
+    "other-name": lambda: weights(trained(0), name="weights"),
+    "several": lambda: DXO(DataKind.WEIGHTS, data={"numpy_key": trained(0), "rows": np.zeros(4)}).to_shareable(),
+    "metrics": lambda: weights(trained(0), DataKind.METRICS),
+    "text": lambda: weights(np.array(["a"] * 12)),
+}
+
+
+@pytest.mark.parametrize("name", BAD_RESULTS)
+def test_a_result_that_is_not_the_policys_model_is_withheld(kit: Path, tmp_path: Path, name: str) -> None:
+    host = AskedOnce(open_node(kit, exchanges=1), lambda event: None)
+    host.begin()
+    left = Site("site", kit, tmp_path).answer(host.request, BAD_RESULTS[name]())
+    assert left.meta.get(CODE) == "decode"
+    assert ANSWER not in left.meta
+
+
+def test_a_site_that_restarts_gives_no_second_update_of_a_round(kit: Path, tmp_path: Path) -> None:
+    sites = [Site(name, kit, tmp_path) for name in ("a", "b")]
+    host, _ = begun(kit, sites)
+    first = sites[0].answer(host.request, weights(trained(0))).meta[ANSWER]
+    restarted = Site("a", kit, tmp_path)
+    assert restarted.answer(host.request, weights(trained(1))).meta[ANSWER] == first
+
+
 def test_without_a_request_nothing_leaves(kit: Path, tmp_path: Path) -> None:
     for request in (None, b"", b"\x00" * 100):
         left = Site("site", kit, tmp_path).answer(request, weights(trained(0)))

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from zkfed.device.consent import ConsentBook
+from zkfed.device.consent import ConsentBook, ConsentEntry
+from zkfed.encoding import item
 from zkfed.errors import IntegrityError, NotAuthorised, PolicyError, StoreFault
 from zkfed.files import replace_file
 
@@ -78,7 +79,13 @@ def test_a_use_without_consent_is_not_recorded() -> None:
     assert list(one) == []
 
 
-@pytest.mark.parametrize("change", [lambda d: d[:-1], lambda d: d + b"\0", lambda d: d[40:], lambda d: b"\xff" * 9])
+def _longer(data: bytes) -> bytes:
+    return (int.from_bytes(data[:4], "big") + 1).to_bytes(4, "big") + data[4:]
+
+
+@pytest.mark.parametrize(
+    "change", [lambda d: d[:-1], lambda d: d + b"\0", lambda d: d[40:], lambda d: b"\xff" * 9, _longer], ids=range(5)
+)
 def test_a_broken_book_is_no_book(change: Any, tmp_path: Path) -> None:
     path = tmp_path / "c"
     book(path).grant(*HOW, now_s=NOW)
@@ -191,3 +198,23 @@ def test_two_books_on_one_file_do_not_write_over_a_withdrawal(tmp_path: Path) ->
     with pytest.raises(StoreFault, match="open it anew"):
         one.record(*HOW, now_s=NOW, detail="HOW method, local", paid=bytes(32))
     assert not book(tmp_path / "c").is_granted(*HOW, now_s=NOW)
+
+
+def test_a_clock_that_goes_back_makes_no_grant_that_has_ended() -> None:
+    """By the book's own time the grant below would be over before it began."""
+    one = book()
+    one.grant("training", "model", now_s=NOW + 100)
+    with pytest.raises(PolicyError, match="later than now"):
+        one.grant(*HOW, now_s=NOW, expires_s=NOW + 50)
+    one.withdraw("training", "model", now_s=NOW)
+    assert [e.time_s for e in one] == [NOW + 100] * 2
+
+
+def test_a_well_chained_entry_that_is_dated_back_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    one = book(path)
+    one.withdraw(*HOW, now_s=NOW)
+    forged = ConsentEntry(one.head, "granted", *HOW, 1, NOW - 1)
+    path.write_bytes(path.read_bytes() + item(forged.encode()))
+    with pytest.raises(IntegrityError, match="does not continue"):
+        book(path)

@@ -13,7 +13,7 @@ import pytest
 from zkfed.device.store import LocalStore, Observation
 from zkfed.dp.how import How
 from zkfed.dp.who import Who
-from zkfed.errors import DecodeError, IntegrityError, StoreFault
+from zkfed.errors import DecodeError, IntegrityError, LimitExceeded, StoreFault
 
 NOW = 1_700_000_000
 KEY = secrets.token_bytes(32)
@@ -145,3 +145,21 @@ def test_two_stores_on_one_file_do_not_bring_back_what_was_forgotten(tmp_path: P
     with pytest.raises(StoreFault, match="open it anew"):
         one.add(observations())
     assert len(LocalStore(tmp_path / "s", key=KEY)) == 0
+
+
+def test_another_file_is_no_store(tmp_path: Path) -> None:
+    for data in (b"", b"x" * 20, b"SQLite format 3\0" + bytes(200)):
+        (tmp_path / "s").write_bytes(data)
+        with pytest.raises(IntegrityError, match="is no device store"):
+            LocalStore(tmp_path / "s", key=KEY)
+
+
+def test_a_full_store_says_so_and_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zkfed.device.store.OBSERVATIONS_MAX", 2)
+    store = LocalStore(tmp_path / "s", key=KEY)
+    store.add(observations())
+    with pytest.raises(LimitExceeded, match="forget some"):
+        store.add([*observations(), *observations()])
+    assert len(LocalStore(tmp_path / "s", key=KEY)) == 1
+    assert store.forget() == 1
+    store.add([*observations(), *observations()])

@@ -1,7 +1,7 @@
 """Shows that every cheat of protocol.md section 6 has a test that fails without the check.
 
-Each check of cheats.py, counting.py and bad_input.py is taken out of a copy of the repository, and its
-test is run there.
+Each check of cheats.py and of the modules beside it is taken out of a copy of the repository, and its
+test is run there. Tests of brokers need their servers.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from pathlib import Path
 import pytest
 
 from tests.evidence.bad_input import BAD_INPUT
+from tests.evidence.carrying import CARRIED
 from tests.evidence.cheats import CHEATS, Check
 from tests.evidence.counting import COUNT_CHEATS
+from tests.evidence.frameworks import FRAMEWORK_CHEATS
+from tests.evidence.hosting import HOST_CHEATS
+from tests.evidence.keeping import KEPT
 from tests.evidence.spending import LEDGER_CHEATS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +29,11 @@ TABLES = {
     **CHEATS,
     "Adding more to a statistic than a person may": COUNT_CHEATS,
     "Spending more than a person has": LEDGER_CHEATS,
+    **KEPT,
     "Bad input, refused before anything is proven": BAD_INPUT,
+    **HOST_CHEATS,
+    **FRAMEWORK_CHEATS,
+    **CARRIED,
 }
 CHECKS = [pytest.param(c, id=f"{title}: {c.cheat}") for title, checks in TABLES.items() for c in checks]
 ACCEPTED = re.compile(r"^E +(AssertionError: (assert|\w+ accepted:)|assert |Failed: DID NOT RAISE)", re.MULTILINE)

@@ -117,3 +117,40 @@ def test_the_largest_message_fits_a_megabyte() -> None:
     items = cut(bytes(1 << 26), (1 << 20) - 1032)
     assert max(map(len, items)) <= (1 << 20) - 1032
     assert len(items) == 66
+
+
+def listed(address: bytes, size: int, pieces: list[bytes]) -> bytes:
+    return b"\2" + address + size.to_bytes(8, "big") + b"".join(hashlib.sha256(p).digest() for p in pieces)
+
+
+def test_whole_and_true_pieces_of_another_message_are_not_taken_for_it() -> None:
+    """The forger fits pieces and list to each other: only the address is not theirs."""
+    claimed = bytes.fromhex(address(b"honest" * 100))
+    pieces = [b"\1" + claimed + i.to_bytes(4, "big") + b"forged" * 50 for i in range(2)]
+    joiner = Joiner(1000, 1 << 20)
+    for item in [*pieces, listed(claimed, 600, pieces)]:
+        assert joiner.add(item) == (claimed.hex(), False)
+    for item in cut(b"honest" * 100, ITEM):
+        joiner.add(item)
+    assert list(joiner.messages.values()) == [b"honest" * 100]
+
+
+def test_a_list_that_names_one_piece_many_times_costs_no_more_than_it_weighs() -> None:
+    message_bytes_max, claimed = 1 << 20, bytes(32)
+    piece = b"\1" + claimed + bytes(4) + bytes(1 << 20)
+    joiner = Joiner(message_bytes_max, 1 << 24)
+    joiner.add(piece)
+    tracemalloc.start()
+    assert joiner.add(listed(claimed, 1 << 20, [piece] * 300)) == (claimed.hex(), False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+    assert joiner.messages == {}
+
+
+def test_a_list_with_a_size_above_the_limit_is_no_list() -> None:
+    """Its pieces would be kept, up to the channel's limit, for a message that nobody may send."""
+    joiner = Joiner(100, 1 << 20)
+    assert joiner.add(listed(bytes(32), 101, [b"x"] * 2)) is None
+    assert joiner.add(listed(bytes(32), 100, [b"x"] * 2)) == (bytes(32).hex(), False)
+    assert joiner.add(b"\1" + bytes(36) + bytes(101)) is None

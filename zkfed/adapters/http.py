@@ -103,7 +103,7 @@ class HttpTransport:
         """Returns the messages of a channel in the order of arrival; see `Transport.fetch`."""
         check_channel(channel)
         check_start(start)
-        messages, room = list[bytes](), CHANNEL_BYTES_MAX
+        messages, room, before = list[bytes](), CHANNEL_BYTES_MAX, PAGE_BYTES + 1
         limit = PAGE_BYTES + self.message_bytes_max + (1 << 20)
         while True:
             at = start + len(messages)
@@ -114,12 +114,15 @@ class HttpTransport:
                 raise
             except DecodeError as error:
                 raise TransportError(f"the node answered with something else than messages: {error}") from None
-            room -= sum(map(len, page))
+            size = sum(map(len, page))
+            room -= size
             if room < 0:
                 raise LimitExceeded(f"channel {channel!r} holds more than {CHANNEL_BYTES_MAX} bytes")
-            if not page:
-                return tuple(messages)
             messages += page
+            # Two pages that fit into one: nothing was left out of the first, and no node goes on for ever.
+            if not page or before + size <= PAGE_BYTES:
+                return tuple(messages)
+            before = size
 
     def wait(self, channel: str, *, start: int, timeout_s: float) -> None:
         """Returns when a channel has more than `start` messages, or after `timeout_s`; see `Waiting.wait`."""

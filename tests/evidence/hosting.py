@@ -1,0 +1,236 @@
+"""Cheats of whoever carries a federation's messages, or answers in it, each with its check, as in cheats.py."""
+
+from __future__ import annotations
+
+from tests.evidence.cheats import Check
+
+__all__ = ["HOST_CHEATS"]
+
+_MAILBOX, _NODE, _MEMBER = "orchestrator/mailbox.py", "orchestrator/node.py", "orchestrator/member.py"
+_ONCE, _NOTES, _ROUNDS = "orchestrator/once.py", "orchestrator/notes.py", "orchestrator/rounds.py"
+_KIT, _PARTS, _STATE = "orchestrator/kit.py", "orchestrator/key_parts.py", "layers/round_state.py"
+_POST, _NODES, _MEMBERS = "orchestrator/test_mailbox.py", "orchestrator/test_node.py", "orchestrator/test_members.py"
+_SITES, _KITS = "orchestrator/test_once.py", "orchestrator/test_kit.py"
+_ENROL = f"{_NODES}::test_who_may_enrol"
+_FOLLOWS = f"{_NODES}::test_a_member_follows_the_policy_and_the_keys_of_its_host_only"
+_NO_ANSWER = f"{_SITES}::test_what_is_no_answer_is_refused_at_once"
+_TWICE = f"{_SITES}::test_a_round_of_sites_that_answer_once"
+_ASKED = f"{_SITES}::test_nothing_is_taken_that_was_not_asked"
+_RESTORED = "layers/test_round_state.py::test_a_state_whose_parts_do_not_belong_together_is_refused"
+_KITS_FILE = f"{_KITS}::test_a_file_of_another_kind"
+
+_TO_DEVICES = (
+    Check(
+        "puts another policy in the place of the pinned one", "its digest", _MAILBOX,
+        "if policy.digest == policy_digest:", "if True:", f"{_POST}::test_another_policy_in_its_place_is_not_taken",
+    ),
+    Check(
+        "asks in the adders' name", "the pinned key", _MAILBOX,
+        '"ask", limit=2 * MESSAGE_BYTES_MAX)\n                if signed.signer != self.policy.adder_key:',
+        '"ask", limit=2 * MESSAGE_BYTES_MAX)\n                if False:',
+        f"{_POST}::test_an_ask_of_another_node_is_not_answered",
+    ),
+    Check(
+        "replays an ask under the next number, to hide that one", "its number is signed", _MAILBOX,
+        "if r.u64() != number:", "if r.u64() < 0:",
+        f"{_POST}::test_an_ask_that_is_replayed_under_the_next_number_does_not_hide_it", "PolicyError: 0 devices",
+    ),
+    Check(
+        "puts a receipt of its own beside the adders'", "the pinned key", _MAILBOX,
+        'if Signed.decode(message, "receipt", limit=4096).signer == self.policy.adder_key:', "if True:",
+        f"{_POST}::test_strangers_who_write_into_every_channel_change_nothing",
+    ),
+    Check(
+        "asks under another policy: a larger epsilon, other keys of the parties", "the policy of the device's host",
+        _MEMBER, "if expected.encode() != policy.encode():", "if False:", _FOLLOWS,
+    ),
+    Check(
+        "the same, to enrol", "the policy of the device's host", _MEMBER,
+        "self._provers.check(policy)\n        return self._key.sign(ENROL", "return self._key.sign(ENROL",
+        f"{_MEMBERS}::test_a_device_enrols_and_registers_under_its_own_policy_only",
+    ),
+    Check(
+        "the same, to register rows", "the policy of the device's host", _MEMBER,
+        "self._provers.check(policy)\n        if self._rows is None:", "if self._rows is None:",
+        f"{_MEMBERS}::test_a_device_enrols_and_registers_under_its_own_policy_only",
+    ),
+    Check(
+        "describes a federation so large that reading it costs everything", "its policy is compared first", _MEMBER,
+        "self._provers.check(Transcript.policy_of_head(head))", "pass",
+        f"{_NODES}::test_a_head_of_another_size_is_refused_before_its_circuits_are_built", "the agreement was built",
+    ),
+    Check(
+        "brings verifying keys of another setup", "those of the host's proving keys", _MEMBER, "if found != pinned:",
+        "if False:", _FOLLOWS, "the prover's key is not the one of the agreement",
+    ),
+    Check(
+        "asks a device that it has not enrolled", "the head's list", _MEMBER,
+        "if self.public_key not in agreement.enrolled:", "if False:", _FOLLOWS, "this device's key is not enrolled",
+    ),
+    Check(
+        "changes the head, or asks in a second federation", "a device takes part in one", _MEMBER,
+        "if head != self._head:", "if False:", f"{_NODES}::test_a_member_in_one_federation_does_not_enter_another",
+        "not signed by the pinned adders and key holder",
+    ),
+    Check(
+        "asks twice for a round, with two announcements", "one update a round, also after a restart", "layers/heart.py",
+        "if before is not None and announced.body.round <= before.first.body.round:", "if False:",
+        f"{_NODES}::test_two_announcements_of_one_round_get_one_update",
+    ),
+    Check(
+        "loses the answer, for a second update of the round", "the first one is sent again", _MEMBER,
+        "commit = device.committed(announced.digest)", 'commit = b""',
+        f"{_MEMBERS}::test_a_lost_answer_is_sent_again_and_not_trained_again", "has committed to an update",
+    ),
+    Check(
+        "hands out an encryption key of its own", "its digest is announced", _MEMBER,
+        "if key.digest != announced.body.encryption_key:", "if False:",
+        f"{_MEMBERS}::test_another_encryption_key_than_the_announced_one_is_refused",
+    ),
+    Check(
+        "the same, when updates are sealed", "its digest is announced", "layers/heart.py",
+        "if key.digest != body.encryption_key:", "if False:",
+        f"{_MEMBERS}::test_another_encryption_key_than_the_announced_one_is_refused",
+    ),
+    Check(
+        "sends a base model of another size", "the policy's model", _MEMBER, "if weights.size != model.parameters:",
+        "if False:", f"{_MEMBERS}::test_a_base_model_of_another_size_is_a_typed_refusal", "cannot reshape array",
+    ),
+)  # fmt: skip
+_TO_THE_NODE = (
+    Check(
+        "enrols with a signature for another federation", "it is over the policy's digest", _NODE,
+        "if signed.body != self.policy.digest:", "if False:", _ENROL,
+    ),
+    Check(
+        "enrols though it may not", "the list of keys", _NODE, "if not self.may_enrol(signed.signer):", "if False:",
+        _ENROL,
+    ),
+    Check(
+        "the same, so often that nobody else gets a place", "an enrolment waits for those that may", _MAILBOX,
+        "else not self.node.may_enrol(signed.signer):", "else False:",
+        f"{_POST}::test_strangers_do_not_end_an_enrolment_that_is_not_for_them", "PolicyError: 0 devices",
+    ),
+    Check(
+        "enrols more keys than the policy has room for", "max_clients", _NODE,
+        "if len(enrolled) >= self.policy.max_clients and signed.signer not in enrolled:", "if False:",
+        f"{_MEMBERS}::test_a_federation_takes_no_more_than_its_policy_allows",
+    ),
+    Check(
+        "answers though it was not asked, before those who were", "who is asked", _MAILBOX,
+        "if client not in ask.clients if ask.clients else", "if False if ask.clients else",
+        f"{_POST}::test_strangers_who_answer_take_nobodys_place",
+    ),
+    Check(
+        "replays a device's earlier answers, so that its own is too late", "an answer names its ask", _MAILBOX,
+        "return client, reply if reply.ask == posted else None", "return client, reply",
+        f"{_POST}::test_answers_to_earlier_asks_are_no_answers_however_many_are_replayed",
+    ),
+    Check(
+        "says with a device's old signature that it sits out", "it is over the announcement", _NOTES,
+        "if announced is None or signed.body != announced.digest:", "if False:",
+        f"{_NODES}::test_a_device_that_says_it_sits_out_for_another_round_is_not_believed",
+    ),
+    Check(
+        "sits out of a federation that is not its own", "the enrolled keys", _ROUNDS,
+        "if client and client in self.clients:", "if client:", f"{_MEMBERS}::test_a_stranger_who_sits_out_is_not_noted",
+    ),
+    Check(
+        "writes control characters into the reason of its refusal", "it is escaped and cut", _MAILBOX,
+        "excerpt(r.reason)) for c, r", "r.reason) for c, r",
+        f"{_POST}::test_a_devices_own_account_is_escaped_and_short",
+    ),
+    Check(
+        "trains with code whose errors hold rows", "of a foreign error only the type is told", _NOTES,
+        "the device raised {type(error).__name__};", "the device raised {error};",
+        f"{_POST}::test_a_device_that_is_silent_costs_its_window_and_no_more",
+    ),
+    Check(
+        "has a host sign messages of a round", "asks only", _NODE, 'if kind != "ask":', "if False:",
+        f"{_MEMBERS}::test_a_host_signs_nothing_of_a_round",
+    ),
+    Check(
+        "puts a part of another key among a key's parts, or one beyond the last", "its name and number", _PARTS,
+        "if of != name or number >= count:", "if False:",
+        f"{_POST}::test_parts_that_are_of_no_key_or_of_another_are_passed_over", "3 of 2 parts",
+    ),
+    Check(
+        "changes a part", "the key's SHA-256", _PARTS, "if hashlib.sha256(data).digest() != name:", "if False:",
+        f"{_POST}::test_proving_keys_travel_in_parts", "KeyRefused",
+    ),
+)  # fmt: skip
+_ONCE_A_ROUND = (
+    Check(
+        "answers twice, or again after a refusal", "one answer a site", _ONCE,
+        "            if site in self._answers or site in self._faults:\n"
+        '                raise Replay(f"{excerpt(site)} has answered this request already")\n            try:',
+        "            try:", f"{_SITES}::test_who_was_refused_has_answered",
+    ),
+    Check(
+        "says that it failed after it has answered", "one answer a site", _ONCE,
+        "            if site in self._answers or site in self._faults:\n"
+        '                raise Replay(f"{excerpt(site)} has answered this request already")\n            self._faults',
+        "            self._faults", _TWICE,
+    ),
+    Check(
+        "enrols another site's key", "a key has one site", _ONCE, "if signer in self._keys.values():", "if False:",
+        f"{_SITES}::test_two_sites_are_not_one_device",
+    ),
+    Check(
+        "answers under another site's key", "the key that it enrolled", _ONCE, "elif self._keys.get(site) != signer:",
+        "elif False:", f"{_SITES}::test_a_site_does_not_answer_with_anothers_key",
+    ),
+    Check(
+        "sends weights without a proof", "an answer is bytes", _ONCE, "if not isinstance(answer, bytes):", "if False:",
+        _NO_ANSWER, "TypeError",
+    ),
+    Check(
+        "sends more bytes than a message may have", "the limit", _ONCE, "if len(answer) > MESSAGE_BYTES_MAX:",
+        "if False:", _NO_ANSWER,
+    ),
+    Check(
+        "answers before it is asked", "a request is open", _ONCE,
+        "            if self._ask is None:\n                raise", "            if False:\n                raise",
+        _ASKED, "AttributeError",
+    ),
+    Check(
+        "writes control characters into its own account", "it is escaped and cut", _ONCE,
+        'excerpt(code), f"the site says {excerpt(reason)}")', 'code, f"the site says {reason}")',
+        f"{_SITES}::test_an_own_account_is_cut_and_escaped",
+    ),
+)  # fmt: skip
+_FILES = (
+    Check(
+        "puts pickled objects into a kit's array", "NumPy loads none", _KIT,
+        "loaded = np.load(path, allow_pickle=False)", "loaded = np.load(path, allow_pickle=True)",
+        f"{_KITS}::test_a_kit_runs_no_code",
+    ),
+    Check(
+        "puts several arrays into one file", "one is expected", _KIT, "if not isinstance(loaded, np.ndarray):",
+        "if False:", f"{_KITS_FILE} -k several", "Error",
+    ),
+    Check(
+        "puts another device's round, or another round's commit, into a device's state",
+        "the commit's signer and round", _STATE, "if commit.signer != client or body.announcement != first.digest:",
+        "if False:", "layers/test_round_state.py::test_the_state_of_another_device_is_refused",
+    ),
+    Check(
+        "puts another update under a commit in a device's state", "the commitment", _STATE,
+        "if agreement.backend.encode(point) != body.commitment:", "if False:", _RESTORED,
+    ),
+    Check(
+        "puts a blinder outside the field into it", "its range", _STATE, "if not 0 <= blinder < agreement.order:",
+        "if False:", _RESTORED, "is outside its range",
+    ),
+    Check(
+        "changes there which attempt was sealed", "one number a message, in order", _STATE,
+        "if len(sealed) != 2 * len(numbers) or numbers != sorted(set(numbers)):", "if False:", _RESTORED,
+    ),
+)  # fmt: skip
+
+HOST_CHEATS = {
+    "Carrying messages to devices": _TO_DEVICES,
+    "Answering a node": _TO_THE_NODE,
+    "Answering a host that asks once a round": _ONCE_A_ROUND,
+    "Changing a kit, or what a device keeps": _FILES,
+}  # fmt: skip

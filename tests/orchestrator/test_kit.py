@@ -1,0 +1,90 @@
+"""A kit whose files were exchanged is a typed refusal, and none of them runs code."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.layers.parties import ROWS, make_policy, proving_keys
+from zkfed.errors import DecodeError, KeyRefused, LimitExceeded, PolicyError, StoreFault, ZkfedError
+from zkfed.orchestrator.kit import open_node, open_provers, write_kit
+from zkfed.orchestrator.synthetic import synthetic_cohort
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Path:
+    policy = make_policy()
+    write_kit(tmp_path / "kit", policy, proving_keys(), benchmark=synthetic_cohort(policy.model, 1, ROWS)[1])
+    return tmp_path / "kit"
+
+
+def npy(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def npz() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, a=np.zeros(3), b=np.zeros(3))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "error"),
+    [
+        ("labels.npy", lambda: npy(np.array([{"a": 1}, None], dtype=object)), DecodeError),
+        ("labels.npy", lambda: b"\x80\x04.", DecodeError),
+        ("labels.npy", lambda: b"", DecodeError),
+        ("labels.npy", lambda: npy(np.zeros((4, 3)))[:-8], DecodeError),
+        ("labels.npy", npz, PolicyError),
+        ("policy.bin", lambda: bytes(100), DecodeError),
+        ("policy.bin", lambda: bytes(1 << 20), LimitExceeded),
+        ("noise.key", lambda: b"x" * 1000, DecodeError),
+    ],
+    ids=["objects", "pickle", "empty", "cut", "several", "policy", "long-policy", "key"],
+)  # fmt: skip
+def test_a_file_of_another_kind(kit: Path, name: str, data: Callable[[], bytes], error: type[ZkfedError]) -> None:
+    open_node(kit)
+    (kit / name).write_bytes(data())
+    with pytest.raises(error):
+        open_node(kit)
+
+
+def test_the_key_of_another_circuit(kit: Path) -> None:
+    (kit / "statement.key").write_bytes((kit / "noise.key").read_bytes())
+    with pytest.raises(KeyRefused):
+        open_provers(kit)
+
+
+def test_a_kit_without_a_file(kit: Path) -> None:
+    (kit / "features.npy").unlink()
+    with pytest.raises(PolicyError, match="public benchmark"):
+        open_node(kit)
+    (kit / "statement.key").unlink()
+    with pytest.raises(StoreFault):
+        open_provers(kit)
+
+
+class Evil:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self._marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._marker,)
+
+
+def test_a_kit_runs_no_code(kit: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "was-run"
+    (kit / "labels.npy").write_bytes(npy(np.array([Evil(marker)], dtype=object)))
+    with contextlib.suppress(Exception):
+        open_node(kit)
+    assert not marker.exists()
