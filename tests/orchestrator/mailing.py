@@ -29,6 +29,7 @@ def run_over(
     poll_s: float = 0.01,
     window_s: float = 60,
     holder: Callable[[Transport], HolderMailbox] | None = None,
+    mailbox_of: type[MemberMailbox] = MemberMailbox,
 ) -> list[Event]:
     """Runs a federation to its end, its key holder in a thread if it is apart; raises what a thread raised."""
     mailbox = NodeMailbox(node, node_side, devices=len(members), poll_s=poll_s, window_s=window_s)
@@ -37,7 +38,7 @@ def run_over(
     def take_part(member: Member) -> None:
         transport = open_member()
         try:
-            own = MemberMailbox(member, transport, policy=node.policy, key=member._key)
+            own = mailbox_of(member, transport, policy=node.policy, key=member._key)
             while not own.is_over:
                 if not own.poll() and not own.is_over:
                     own.wait(poll_s)
@@ -46,11 +47,11 @@ def run_over(
         finally:
             close(transport)
 
-    def hold() -> None:
+    def hold(holder: Callable[[Transport], HolderMailbox]) -> None:
         transport = open_member()
         try:
-            own = holder(transport) if holder is not None else None
-            while own is not None and not own.is_over:
+            own = holder(transport)
+            while not own.is_over:
                 if not own.poll():
                     own.wait(poll_s)
         except BaseException as error:  # noqa: BLE001 - raised in the test's own thread
@@ -59,7 +60,8 @@ def run_over(
             close(transport)
 
     threads = [threading.Thread(target=take_part, args=(member,), daemon=True) for member in members]
-    threads.append(threading.Thread(target=hold, daemon=True))
+    if holder is not None:
+        threads.append(threading.Thread(target=hold, args=(holder,), daemon=True))
     for thread in threads:
         thread.start()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -159,6 +160,48 @@ def test_an_ask_of_another_node_is_not_answered() -> None:
     mailbox = MemberMailbox(members[0], store, policy=node.policy, key=members[0]._key)
     assert mailbox.poll() == ""
     assert store.fetch(f"{mailbox.name}/answers/0") == ()
+
+
+class Shaky:
+    """A member's side of a store, of whose calls about every third fails: before it did anything, or after."""
+
+    def __init__(self, store: MemoryTransport, seed: int) -> None:
+        self._store, self._chance, self.failed = store, random.Random(seed), 0
+
+    def _may_fail(self) -> None:
+        if self._chance.random() < 0.2:
+            self.failed += 1
+            raise TransportError("the network is away")
+
+    def publish(self, channel: str, message: bytes) -> str:
+        self._may_fail()
+        address = self._store.publish(channel, message)
+        self._may_fail()
+        return address
+
+    def fetch(self, channel: str, *, start: int = 0) -> tuple[bytes, ...]:
+        self._may_fail()
+        return self._store.fetch(channel, start=start)
+
+
+def test_a_poll_that_fails_loses_neither_ask_nor_answer() -> None:
+    """Members that just poll again over a network that comes and goes: nobody misses a round, or answers twice."""
+    node, members = federation()
+    store = MemoryTransport()
+    shaky = [Shaky(store, seed) for seed in range(len(members))]
+    sides = iter(shaky)
+
+    class Patient(MemberMailbox):
+        def poll(self) -> str:
+            try:
+                return super().poll()
+            except TransportError:
+                return ""
+
+    events = run_over(node, members, store, lambda: next(sides), rounds=3, mailbox_of=Patient)
+    assert [e.accepted for e in events if isinstance(e, Released)] == [3, 3, 3]
+    assert not [e for e in events if isinstance(e, Refused)]
+    assert all(side.failed > 5 for side in shaky)
 
 
 def test_a_device_that_is_silent_costs_its_window_and_no_more() -> None:

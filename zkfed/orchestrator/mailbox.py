@@ -189,6 +189,7 @@ class MemberMailbox:
         self.member, self.transport, self.policy, self._key = member, transport, policy, key
         self.name, self._keep = federation_name(policy), keep
         self._number = 0
+        self._unsent: tuple[str, bytes] | None = None
         self.is_over = False
 
     def poll(self) -> str:
@@ -199,33 +200,38 @@ class MemberMailbox:
         Raises:
             TransportError: The transport failed; the next call tries again.
         """
-        newest = None
-        while (posted := self._posted(self._number)) is not None:
-            newest, self._number = posted, self._number + 1
+        self._send_unsent()
+        newest, number = None, self._number
+        while (posted := self._posted(number)) is not None:
+            newest, number = posted, number + 1
         if newest is None:
             return ""
         asked, request, clients = newest
-        if not request:
-            self.is_over = True
+        # An enrolment is everybody's, but not of who is enrolled already and was restarted since.
+        is_mine = self.member.public_key in clients if clients else not self.member.head
+        own = self._own(number - 1) if request and is_mine else b""
+        self._number = number  # from here on nothing is asked of the transport but to take the answer
+        self.is_over = not request
+        if not request or not is_mine:
             return ""
-        if not clients and self.member.head:
-            return ""  # enrolled already, and restarted since
-        if clients and self.member.public_key not in clients:
-            return ""
-        own = self._own(self._number - 1)
         try:
             message, code, reason = self.member.handle(request, own), "", ""
         except Exception as error:  # noqa: BLE001 - a device runs other people's training code
             message, (code, reason) = b"", fault_of(error)
         if self._keep is not None:
             self._keep(self.member.state())
-        reply = _Reply(asked, message, code, reason[:200])
-        self.transport.publish(
-            f"{self.name}/answers/{self._number - 1}", self._key.sign("reply", reply.encode()).encode()
-        )
+        signed = self._key.sign("reply", _Reply(asked, message, code, reason[:200]).encode())
+        self._unsent = f"{self.name}/answers/{number - 1}", signed.encode()
+        self._send_unsent()
         with contextlib.suppress(DecodeError):
             return asked_kind(request)
         return "unknown"
+
+    def _send_unsent(self) -> None:
+        """Publishes the answer that a failing transport did not take."""
+        if self._unsent is not None:
+            self.transport.publish(*self._unsent)
+            self._unsent = None
 
     def wait(self, pause_s: float = 0.1) -> None:
         """Waits for the next ask: as long as the transport can wait for it, else for `pause_s` seconds."""
