@@ -109,5 +109,17 @@ def test_only_who_may_enrol_writes_and_then_only_who_has() -> None:
     assert writers("answers/0") == [True] * 4 + [False] * 2
     carry(node.enrol(), members[:3])
     assert writers("answers/1") == [True] * 3 + [False] * 3
+    for channel in (
+        "asks/1",
+        "keys",
+        "keys/0",
+        "own/1/x",
+        "records",
+        "policy",
+        "holder/asks/1",
+        "answers",
+        "x/answers/1",
+    ):
+        assert not any(writers(channel)), channel
     assert writers("holder/answers/0") == [False] * 5 + [True]
     assert not any(writers("asks/0") + writers("holder/asks/0") + writers("records") + writers("policy"))

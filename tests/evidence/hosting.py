@@ -17,6 +17,10 @@ _NO_ANSWER = f"{_SITES}::test_what_is_no_answer_is_refused_at_once"
 _TWICE = f"{_SITES}::test_a_round_of_sites_that_answer_once"
 _ASKED = f"{_SITES}::test_nothing_is_taken_that_was_not_asked"
 _RESTORED = "layers/test_round_state.py::test_a_state_whose_parts_do_not_belong_together_is_refused"
+_HOLDING, _SERVE, _APART = "orchestrator/holding.py", "cli/serve.py", "orchestrator/test_holding.py"
+_MEDDLED = f"{_APART}::test_a_stranger_who_answers_first_or_replays_asks_changes_nothing"
+_OTHERS = f"{_APART}::test_a_node_of_another_policy_keys_or_agreement_is_refused"
+_WRITERS = "cli/test_serve_and_join.py::test_only_who_may_enrol_writes_and_then_only_who_has"
 _KITS_FILE = f"{_KITS}::test_a_file_of_another_kind"
 
 _TO_DEVICES = (
@@ -227,10 +231,80 @@ _FILES = (
         "if len(sealed) != 2 * len(numbers) or numbers != sorted(set(numbers)):", "if False:", _RESTORED,
     ),
 )  # fmt: skip
+_HELD = (
+    Check(
+        "asks the key holder in the adders' name", "the pinned key", _HOLDING,
+        "if signed.signer != self.policy.adder_key:", "if False:",
+        f"{_APART}::test_an_ask_of_another_party_is_not_answered",
+    ),
+    Check(
+        "replays an ask under the next number, to hide that one", "its number is signed", _HOLDING,
+        "if r.u64() != self._number:", "if r.u64() < 0:", _MEDDLED, "did not answer",
+    ),
+    Check(
+        "answers in the key holder's name", "its key", _HOLDING,
+        "is_it = signed.signer == self._link.public_key and about == posted", "is_it = about == posted", _MEDDLED,
+        "the key holder refuses",
+    ),
+    Check(
+        "replays the key holder's answer to another ask", "an answer names its ask", _HOLDING,
+        "is_it = signed.signer == self._link.public_key and about == posted",
+        "is_it = signed.signer == self._link.public_key",
+        f"{_APART}::test_strangers_on_the_link_are_passed_over", "with 1 parts, expected 0",
+    ),
+    Check(
+        "starts a key holder under a policy that pins another", "its own key", _HOLDING,
+        "if key.public != policy.holder_key:", "if False:", _OTHERS,
+    ),
+    Check(
+        "hands the key holder another policy than its operator read", "that one", _HOLDING,
+        "if Transcript.policy_of_head(head).encode() != self.policy.encode():", "if False:",
+        f"{_APART}::test_an_agreement_under_another_epsilon_is_refused",
+    ),
+    Check(
+        "hands it verifying keys of another setup", "those of its own proving keys", _HOLDING,
+        "if [agreement.improvement.digest, agreement.noise.digest] != self._pinned:", "if False:", _OTHERS,
+        "noise-bound-12: the proof does not hold",
+    ),
+    Check(
+        "hands it a second agreement, with devices of its own", "one is followed", _HOLDING,
+        "if head != self._head:", "if False:", f"{_APART}::test_one_agreement_is_followed_and_no_other",
+    ),
+    Check(
+        "leaves a release out of the record, or puts another in", "all that the key holder signed, and no more",
+        "layers/holder.py",
+        "if sorted(a.outcome for a in record.attempts if a.outcome) != sorted(self._outcomes):", "if False:",
+        f"{_APART}::test_a_record_without_the_key_holders_word_is_not_settled",
+    ),
+    Check(
+        "as the key holder, answers with half of what was asked", "the number of parts", _HOLDING,
+        "if len(parts) != count:", "if False:",
+        f"{_APART}::test_an_answer_with_too_few_or_too_many_parts_is_refused", "not enough values",
+    ),
+    Check(
+        "as the key holder, writes control characters into its refusal", "they are escaped", _HOLDING,
+        "{excerpt(reason)} ({excerpt(code)})", "{reason} ({code})",
+        f"{_APART}::test_what_a_key_holder_says_of_its_refusal_is_escaped_and_cut",
+    ),
+    Check(
+        "writes asks or keys through an HTTP node", "answers only", _SERVE,
+        'if not channel.startswith(f"{name}/answers/"):', "if False:", _WRITERS,
+    ),
+    Check(
+        "answers there for the key holder", "its key", _SERVE,
+        "return key == node.policy.holder_key", "return True", _WRITERS,
+    ),
+    Check(
+        "writes there though it may not enrol", "the list of keys", _SERVE,
+        "return node.may_enrol(key)", "return True", _WRITERS,
+    ),
+)  # fmt: skip
+
 
 HOST_CHEATS = {
     "Carrying messages to devices": _TO_DEVICES,
     "Answering a node": _TO_THE_NODE,
     "Answering a host that asks once a round": _ONCE_A_ROUND,
+    "Between a node and a key holder elsewhere": _HELD,
     "Changing a kit, or what a device keeps": _FILES,
 }  # fmt: skip

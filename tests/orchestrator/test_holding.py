@@ -22,11 +22,11 @@ from zkfed.layers.transcript import RoundRecord, Transcript
 from zkfed.orchestrator.events import Released
 from zkfed.orchestrator.exchange import federation_name
 from zkfed.orchestrator.federation import Federation
-from zkfed.orchestrator.holding import ANSWER, ASK, HolderLink, HolderMailbox, RemoteHolder
+from zkfed.orchestrator.holding import ANSWER, ASK, HolderLink, HolderMailbox, RemoteHolder, _ask_digest
 from zkfed.orchestrator.member import Member, Provers
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.options import Options, make_keys
-from zkfed.updates.signing import SigningKey
+from zkfed.updates.signing import Signed, SigningKey
 
 
 class Apart:
@@ -138,6 +138,74 @@ def test_strangers_on_the_link_are_passed_over() -> None:
     with apart.held(apart.mailbox()):
         events = apart.run()
     assert any(isinstance(e, Released) for e in events)
+
+
+class Meddling(MemoryTransport):
+    """Before the key holder can, somebody answers each ask of the node, and writes it under the next number too."""
+
+    def __init__(self, reason: str = "no") -> None:
+        super().__init__()
+        self.key, self._reason = SigningKey.generate(), reason
+
+    def publish(self, channel: str, message: bytes) -> str:
+        name, _, kind, number = [*channel.split("/"), "", "", ""][:4]
+        if kind == "asks":
+            about = _ask_digest(Signed.decode(message, ASK, limit=1 << 26).body)
+            answer = Writer("zkfed/v1/holder-answer").bytes(about).text("policy").text(self._reason).list([]).finish()
+            forged = self.key.sign(ANSWER, answer).encode()
+            super().publish(f"{name}/holder/answers/{number}", forged)
+            super().publish(f"{name}/holder/asks/{int(number) + 1}", message)
+        return super().publish(channel, message)
+
+
+def test_a_stranger_who_answers_first_or_replays_asks_changes_nothing() -> None:
+    apart = Apart(transport=Meddling(), patience_s=5.0)
+    with apart.held(apart.mailbox()):
+        events = apart.run()
+    assert any(isinstance(e, Released) for e in events)
+
+
+def test_an_ask_of_another_party_is_not_answered() -> None:
+    """Else whoever writes into the link settles rounds, or has sums opened."""
+    apart = Apart()
+    mailbox, stranger = apart.mailbox(), SigningKey.generate()
+    ask = Writer("zkfed/v1/holder-ask").u64(0).text("end").list([]).finish()
+    apart.transport.publish(f"{apart.name}/holder/asks/0", stranger.sign(ASK, ask).encode())
+    assert mailbox.poll() == ""
+    assert not mailbox.is_over
+
+
+def test_an_answer_with_too_few_or_too_many_parts_is_refused() -> None:
+    """A key holder of another version, or one that breaks off."""
+    apart = Apart()
+    mailbox = apart.mailbox()
+    honest = mailbox._handle
+    mailbox._handle = lambda kind, parts: honest(kind, parts)[:-1]  # type: ignore[method-assign]
+    with apart.held(mailbox), pytest.raises(PolicyError, match="answered 'offer' with 1 parts, expected 2"):
+        apart.run()
+
+
+def test_what_a_key_holder_says_of_its_refusal_is_escaped_and_cut() -> None:
+    transport = Meddling("\x1b[31m" * 200)
+    apart = Apart(transport=transport)
+    transport.key = apart.key
+    with pytest.raises(PolicyError, match="the key holder refuses") as caught:
+        apart.run()
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_an_agreement_under_another_epsilon_is_refused() -> None:
+    """The same keys are pinned: only the operator's own policy tells."""
+    apart = Apart()
+    with apart.held(apart.mailbox()):
+        apart.run()
+    transcript = apart.node.transcript
+    louder = replace(transcript.agreement, policy=replace(apart.node.policy, epsilon=5.0))
+    mailbox = apart.mailbox(transport=MemoryTransport())
+    with pytest.raises(PolicyError, match="started for"):
+        mailbox._agree(Transcript(louder, transcript.base).head)
+    mailbox._agree(Transcript(transcript.agreement, transcript.base).head)
 
 
 def test_a_node_of_another_policy_keys_or_agreement_is_refused() -> None:
