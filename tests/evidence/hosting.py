@@ -300,11 +300,50 @@ _HELD = (
     ),
 )  # fmt: skip
 
+_BROKEN_OFF = (
+    Check(
+        "as the key holder, decrypts a sum and says nothing", "charged before it is sent", _ROUNDS,
+        "self.spending.charge_attempt(body.attempt)", "pass",
+        "orchestrator/test_rounds_in_ledger.py::test_a_sum_that_may_have_been_decrypted_is_paid",
+    ),
+    Check(
+        "begins a round that the budget does not cover", "all attempts are reserved before", _ROUNDS,
+        'self.spending.reserve(policy.attempts, bits=1 if policy.statement.kind == "S1" else 0)', "pass",
+        "orchestrator/test_rounds_in_ledger.py::test_a_round_beyond_the_budget_does_not_begin",
+        "not among the 0 that were reserved",
+    ),
+    Check(
+        "breaks a round off, for no record of it", "it is settled whatever happens", _ROUNDS,
+        "if not is_done:", "if False:",
+        f"{_APART}::test_a_round_that_breaks_off_between_the_parties_is_on_record",
+    ),
+    Check(
+        "says nothing, so that nobody learns who", "silent devices are named", _ROUNDS,
+        "[f for f in silent if f.client not in heard]", "[]",
+        f"{_NODES}::test_what_does_not_come_or_is_no_answer_is_refused_by_name", "KeyError",
+    ),
+    Check(
+        "has rows drawn and proven in one exchange", "S1 takes more than one", _ROUNDS,
+        'if options.exchanges == 1 and policy.statement.kind == "S1":', "if False:",
+        f"{_NODES}::test_a_node_refuses_what_does_not_fit_together",
+    ),
+    Check(
+        "asks once a round, of a policy that repeats attempts", "attempts=1", _ONCE,
+        'if policy.attempts != 1 or policy.statement.kind == "S1":', "if False:",
+        f"{_SITES}::test_a_policy_that_needs_more_than_one_exchange_is_refused",
+    ),
+    Check(
+        "as the key holder, offers an attempt again with another key", "an announcement repeats its offer",
+        "layers/intake.py", "return (*same, a.holder_beacon) == (*asked, o.beacon)", "return True",
+        "layers/test_polis_attempts.py::test_offers_that_are_refused",
+    ),
+)  # fmt: skip
 
 HOST_CHEATS = {
     "Carrying messages to devices": _TO_DEVICES,
     "Answering a node": _TO_THE_NODE,
     "Answering a host that asks once a round": _ONCE_A_ROUND,
     "Between a node and a key holder elsewhere": _HELD,
+    "Breaking off a round": _BROKEN_OFF,
     "Changing a kit, or what a device keeps": _FILES,
 }  # fmt: skip

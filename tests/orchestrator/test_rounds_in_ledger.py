@@ -11,7 +11,7 @@ import pytest
 import zkfed
 from tests.layers.parties import make_policy, proving_keys
 from zkfed.dp.ledger import Ledger
-from zkfed.errors import BudgetExceeded, PolicyError, StoreFault
+from zkfed.errors import BudgetExceeded, IntegrityError, PolicyError, StoreFault, TransportError
 from zkfed.layers.transcript import Transcript
 from zkfed.orchestrator.client import Client
 from zkfed.orchestrator.events import AttemptFailed, Released
@@ -93,6 +93,22 @@ def test_failed_attempts_are_charged() -> None:
     assert totals.failed >= 1
     assert totals.begun == run.spending.view("holder").attempts
     assert spent(ledger) == pytest.approx(run.spending.total()[0])
+
+
+def test_a_sum_that_may_have_been_decrypted_is_paid() -> None:
+    """The key holder decrypts and says nothing: the attempt is spent, the rest of the reservation is not."""
+    ledger = ledger_at(None)
+    run = federation(ledger)
+    honest = run._holder.open
+
+    def silent(*args: Any, **more: Any) -> bytes:
+        honest(*args, **more)
+        raise TransportError("lost")
+
+    run._holder.open = silent  # type: ignore[method-assign]
+    with pytest.raises((TransportError, IntegrityError)):
+        list(run.run(rounds=1))
+    assert spent(ledger) > 0
 
 
 def test_a_process_that_dies_in_a_round_has_spent_all_attempts(tmp_path: Path) -> None:
