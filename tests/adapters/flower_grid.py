@@ -15,7 +15,7 @@ try:  # 1.42: what a process of a ServerApp knows about itself; nothing public s
 except ImportError:
     TaskIdentity = None
 
-Change = Callable[[int, Message], Message]
+Change = Callable[[int, Message], Any]
 
 
 def as_is(node: int, reply: Message) -> Message:
@@ -23,7 +23,10 @@ def as_is(node: int, reply: Message) -> Message:
 
 
 class HereGrid(Grid):
-    """Carries messages to ClientApps; `change` stands for whoever sits on the way back."""
+    """Carries messages to ClientApps; `change` stands for whoever sits on the way back.
+
+    It returns the reply, None for one that never comes, or what is called when the reply is fetched.
+    """
 
     def __init__(self, apps: Sequence[ClientApp], change: Change = as_is, workers: int = 1) -> None:
         self.apps, self.change, self.workers = apps, change, workers
@@ -34,6 +37,8 @@ class HereGrid(Grid):
             for n in range(len(apps))
         ]
         self.seen: list[Message] = []
+        self.kept: dict[str, Any] = {}
+        self.pull_interval = 0.02
 
     def set_run(self, run: Any) -> None:
         """A run has no meaning here."""
@@ -49,18 +54,23 @@ class HereGrid(Grid):
         return range(len(self.apps))
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        raise NotImplementedError
+        """Has them answered, as many at once as there are workers."""
+        sent = list(messages)
+        with ThreadPoolExecutor(self.workers) as pool:
+            replies = list(pool.map(self._reply, sent))
+        numbers = [str(len(self.seen) + n) for n in range(len(sent))]
+        self.seen.extend(r for r in replies if r is not None)
+        self.kept.update(zip(numbers, replies, strict=True))
+        return numbers
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        raise NotImplementedError
+        found = [self.kept.pop(number) for number in message_ids if self.kept.get(number) is not None]
+        return [reply() if callable(reply) else reply for reply in found]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        with ThreadPoolExecutor(self.workers) as pool:
-            replies = list(pool.map(self._reply, messages))
-        self.seen.extend(replies)
-        return replies
+        return [reply for number in self.push_messages(messages) for reply in self.pull_messages([number])]
 
-    def _reply(self, message: Message) -> Message:
+    def _reply(self, message: Message) -> Any:
         node = message.metadata.dst_node_id
         try:
             reply = self.apps[node](message, self.contexts[node])

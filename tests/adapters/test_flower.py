@@ -198,7 +198,7 @@ def test_a_mod_before_ours(kit: str) -> None:
     """A logging mod works there too; a clipping mod has no model to clip, and no device enrols behind it."""
     _, _, result = start(kit, [plain_app([message_size_mod, ZkfedMod(kit)])] * 3)
     assert result.train_metrics_clientapp[1]["accepted"] == 3
-    with pytest.raises(PolicyError, match="0 devices, the policy needs 2"):
+    with pytest.raises(PolicyError, match=r"0 devices, the policy needs 2; node \d was refused.*put ZkfedMod first"):
         start(kit, [plain_app([fixedclipping_mod, ZkfedMod(kit)])] * 3, config=ConfigRecord(CLIP))
 
 

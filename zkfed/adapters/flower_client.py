@@ -2,6 +2,7 @@
 
 Every ask travels as a training message: Flower looks a query's function up before any mod sees it. The
 mod answers asks other than training by itself. `context.state` keeps key and state of the device, for one run.
+Evaluation and queries pass; whatever else a server may send is answered with an error.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkfed.errors import DecodeError, TransportError
+from zkfed.errors import DecodeError, PolicyError, TransportError, excerpt
 from zkfed.orchestrator.calls import asked_kind
+from zkfed.orchestrator.flower_wire import MOD_FAILED, RECORD, read_record, record_of
 from zkfed.orchestrator.kit import open_provers
-from zkfed.orchestrator.layouts import FLOWER_RECORD, FLOWER_VERSION, Concatenated, Layout, read_weights
+from zkfed.orchestrator.layouts import Concatenated, Layout, read_weights, written_like
 from zkfed.orchestrator.member import Member
 from zkfed.orchestrator.notes import fault_of
 from zkfed.updates.signing import SigningKey
@@ -29,7 +31,6 @@ except ImportError:
 
 __all__ = ["ZkfedMod"]
 
-MOD_FAILED = 6  # flwr's ErrorCode.MOD_FAILED_PRECONDITION, which is in no public module
 CallNext = Callable[[Message, Context], Message]
 Floats = npt.NDArray[np.float64]
 
@@ -54,25 +55,25 @@ class ZkfedMod:
 
     def __call__(self, message: Message, context: Context, call_next: CallNext) -> Message:
         """Answers a training message; evaluation and queries pass."""
-        if message.metadata.message_type.split(".")[0] != "train":
+        kind = message.metadata.message_type.split(".")[0]
+        if kind in ("evaluate", "query"):
             return call_next(message, context)
         try:
+            if kind != "train":  # an app of the old API would hand out its weights for "get_parameters"
+                raise PolicyError(f"messages of type {excerpt(kind)} are not answered behind ZkfedMod")
             answer = self._answer(message, context, call_next)
         except Exception as error:  # noqa: BLE001 -- whatever it was, the result must not pass
             code, reason = fault_of(error)
             return Message(Error(MOD_FAILED, f"zkfed: {code}: {reason}"), reply_to=message)
-        record = ConfigRecord({"version": FLOWER_VERSION})
-        if answer:  # Flower's message_size_mod raises for empty bytes
-            record["answer"] = answer
-        return Message(RecordDict({FLOWER_RECORD: record}), reply_to=message)
+        return Message(RecordDict({RECORD: ConfigRecord(dict(record_of(answer=answer)))}), reply_to=message)
 
     def _answer(self, message: Message, context: Context, call_next: CallNext) -> bytes:
-        record = message.content.config_records.get(FLOWER_RECORD, ConfigRecord())
-        request, own = record.get("request"), record.get("own", b"")
-        if record.get("version") != FLOWER_VERSION or not isinstance(request, bytes) or not isinstance(own, bytes):
-            raise DecodeError(f"no request of version {FLOWER_VERSION} came along: is the strategy wrapped in Zkfed?")
+        record = message.content.config_records.get(RECORD)
+        if record is None:
+            raise DecodeError("no request came along: is the strategy wrapped in Zkfed?")
+        request, own = read_record(record, "request", "own")
         provers = _provers(str(context.node_config.get("zkfed-kit", self._kit)))
-        secrets = context.state.config_records.get(FLOWER_RECORD, ConfigRecord({"seed": os.urandom(32), "state": b""}))
+        secrets = context.state.config_records.get(RECORD, ConfigRecord({"seed": os.urandom(32), "state": b""}))
         key, before = SigningKey(bytes(secrets["seed"])), bytes(secrets["state"])  # type: ignore[arg-type]
 
         def train(model: Any, base: Floats, _shard: Any, _round: int) -> Floats:
@@ -84,7 +85,7 @@ class ZkfedMod:
             shard = np.rint(train(model, np.zeros(model.shape), None, 0)).astype(np.int64)
         member = Member(provers, shard, key=key, train=train, state=before)
         answer = member.handle(request, own)
-        context.state[FLOWER_RECORD] = ConfigRecord({"seed": bytes(secrets["seed"]), "state": member.state()})  # type: ignore[arg-type]
+        context.state[RECORD] = ConfigRecord({"seed": bytes(secrets["seed"]), "state": member.state()})  # type: ignore[arg-type]
         return answer
 
     def _trained(
@@ -92,9 +93,10 @@ class ZkfedMod:
     ) -> Floats:
         """Trains from the base model that both parties signed, whatever arrays came with the message."""
         content = dict(message.content)
-        del content[FLOWER_RECORD]  # Flower's own mods expect one ConfigRecord
+        del content[RECORD]  # Flower's own mods expect one ConfigRecord
         name, arrays = _only_arrays(message.content)
-        content[name] = _written(self._layout, base, arrays)
+        written = written_like(self._layout, base, arrays.values())
+        content[name] = ArrayRecord({key: Array(part) for key, part in zip(arrays, written, strict=True)})
         message.content = RecordDict(content)
         out = call(message)
         if out.has_error():
@@ -106,9 +108,3 @@ def _only_arrays(content: RecordDict) -> tuple[str, ArrayRecord]:
     if len(content.array_records) != 1:
         raise DecodeError(f"{len(content.array_records)} ArrayRecords, expected one")
     return next(iter(content.array_records.items()))
-
-
-def _written(layout: Layout, weights: Floats, like: ArrayRecord) -> ArrayRecord:
-    old = [array.numpy() for array in like.values()]
-    parts = zip(like, layout.arrays(weights, old), old, strict=True)
-    return ArrayRecord({key: Array(np.ascontiguousarray(part, dtype=o.dtype)) for key, part, o in parts})

@@ -7,30 +7,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from zkfed.errors import BudgetExceeded, DecodeError, LimitExceeded, NotAuthorised, PolicyError, TransportError, excerpt
+from zkfed.errors import BudgetExceeded, NotAuthorised, PolicyError, TransportError
 from zkfed.orchestrator.calls import Ask, Fault, Replies, Steps
 from zkfed.orchestrator.events import Event, Refused, Released
-from zkfed.orchestrator.layouts import FLOWER_RECORD, FLOWER_VERSION, Concatenated, Layout, read_weights
+from zkfed.orchestrator.flower_wire import MOD_FAILED, RECORD, OneByOne, alike, answer_in, record_of
+from zkfed.orchestrator.layouts import Concatenated, Layout, read_weights, written_like
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.notes import fault_of
 from zkfed.orchestrator.once import answer_signer
-from zkfed.ports import MESSAGE_BYTES_MAX
 from zkfed.updates.update import Verdict
 
 try:
-    from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+    from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
     from flwr.serverapp import Grid
-    from flwr.serverapp.strategy import Strategy
+    from flwr.serverapp.strategy import Result, Strategy
+    from google.protobuf.message import DecodeError as UnreadableProto  # type: ignore[import-untyped]
 except ImportError:
     raise TransportError("Flower 1.41 or 1.42 is missing: pip install 'zkfed[flower]'") from None
 
 __all__ = ["Zkfed"]
 
 LOG = logging.getLogger("zkfed")
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, UnreadableProto)
+"""What Flower raises for bytes of a node that it cannot read; what a network raises is none of them."""
 
 
 class Zkfed(Strategy):
@@ -70,6 +74,14 @@ class Zkfed(Strategy):
         self._metrics: dict[str, int | float] = {}
         self.refused: list[tuple[str, Verdict]] = []
 
+    def start(self, grid: Grid, *args: Any, **options: Any) -> Result:
+        """Runs the rounds as every strategy does; bytes that Flower cannot read refuse their node alone."""
+
+        def failed(sent: Message, reason: str) -> Message:
+            return Message(Error(MOD_FAILED, reason), reply_to=sent)
+
+        return super().start(OneByOne(grid, UNREADABLE, failed), *args, **options)  # type: ignore[arg-type]
+
     def summary(self) -> None:
         """Logs the inner strategy's configuration."""
         self.inner.summary()
@@ -93,12 +105,13 @@ class Zkfed(Strategy):
             > unit
         ):
             raise PolicyError("the arrays are not the node's model: start from zeros, or from Options(base=...)")
+        _written(self._layout, self.node.model, arrays)  # what cannot hold a release is told before one is paid for
         self._like, self._grid = arrays, grid
         messages = list(self.inner.configure_train(server_round, arrays, config, grid))
         self._type = messages[0].metadata.message_type if messages else self._type
         self._metrics = {"accepted": 0, "refused": 0}
         if not self._keys:
-            self._finish(self.node.enrol())
+            self._enrol()
         try:
             self._ask = self._advance(self.node.run(1), None) if messages else None
         except BudgetExceeded as error:
@@ -111,7 +124,7 @@ class Zkfed(Strategy):
         self._asked = {m.metadata.dst_node_id for m in kept}
         for message in kept:  # FedAvg puts one and the same RecordDict into all
             own = ask.own.get(self._keys[message.metadata.dst_node_id], b"")
-            message.content = RecordDict({**dict(message.content), FLOWER_RECORD: _request(ask, own)})
+            message.content = RecordDict({**dict(message.content), RECORD: _request(ask, own)})
         return kept
 
     def aggregate_train(
@@ -130,8 +143,22 @@ class Zkfed(Strategy):
         return self.inner.configure_evaluate(server_round, arrays, config, grid)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Returns the inner strategy's metrics: self-reported, in the clear, and unproven."""
-        return self.inner.aggregate_evaluate(server_round, replies)
+        """Returns the inner strategy's metrics: self-reported, in the clear, and unproven; no reply makes it raise."""
+        kept, odd = alike(replies)
+        for node, reason in odd:
+            LOG.warning("zkfed: node %d is left out of an evaluation: %s", node, reason)
+        try:
+            return self.inner.aggregate_evaluate(server_round, kept)
+        except Exception as error:  # noqa: BLE001 -- weights of zero, numbers of another kind: a strategy's own affair
+            LOG.warning("zkfed: no result of the evaluation in round %d: %s", server_round, type(error).__name__)
+            return None
+
+    def _enrol(self) -> None:
+        try:
+            self._finish(self.node.enrol())
+        except PolicyError as error:
+            why = [f"; {name} was refused, {verdict.code}: {verdict.reason}" for name, verdict in self.refused[-1:]]
+            raise PolicyError(f"{error}{''.join(why)}") from None
 
     def _advance(self, steps: Steps, replies: Replies | None) -> Ask | None:
         """Runs a generator up to its next ask; None at its end."""
@@ -160,7 +187,7 @@ class Zkfed(Strategy):
         messages = []
         for node in asked:  # with the arrays: a mod outside ours may expect one ArrayRecord
             request = _request(ask, ask.own.get(self._keys.get(node, ""), b""))
-            content = RecordDict({"arrays": self._like, FLOWER_RECORD: request})
+            content = RecordDict({"arrays": self._like, RECORD: request})
             messages.append(Message(content, node, self._type))
         return self._opened(ask, set(asked), self._grid.send_and_receive(messages, timeout=self._timeout))
 
@@ -183,19 +210,7 @@ class Zkfed(Strategy):
 
     def _checked(self, node: int, reply: Message, kind: str) -> bytes:
         """Returns a reply's answer, signed by its node; its proof is the node's business."""
-        if reply.has_error():
-            raise TransportError(f"an error reply, code {reply.error.code}: {excerpt(str(reply.error.reason))}")
-        record = reply.content.config_records.get(FLOWER_RECORD)
-        if record is None or len(reply.content) != 1:
-            found = excerpt(", ".join(map(str, reply.content)))
-            raise DecodeError(f"records {found}, expected one ConfigRecord {FLOWER_RECORD!r} from ZkfedMod")
-        if record.get("version") != FLOWER_VERSION:
-            raise DecodeError(f"version {excerpt(str(record.get('version')))}, expected {FLOWER_VERSION}")
-        answer = record.get("answer", b"")
-        if not isinstance(answer, bytes) or (not answer and kind != "look"):
-            raise DecodeError("the reply holds no answer, or one that is no bytes")
-        if len(answer) > MESSAGE_BYTES_MAX:
-            raise LimitExceeded(f"an answer of {len(answer)} bytes, at most {MESSAGE_BYTES_MAX} are accepted")
+        answer = answer_in(reply, may_be_empty=kind == "look")
         if kind not in ("enrol", "round", "join", "seal"):
             return answer
         signer = answer_signer(answer, kind)
@@ -217,13 +232,9 @@ class Zkfed(Strategy):
 
 
 def _request(ask: Ask, own: bytes) -> ConfigRecord:
-    record = ConfigRecord({"version": FLOWER_VERSION, "request": ask.request})
-    if own:  # Flower's message_size_mod raises for empty bytes
-        record["own"] = own
-    return record
+    return ConfigRecord(dict(record_of(request=ask.request, own=own)))
 
 
 def _written(layout: Layout, weights: npt.NDArray[np.float64], like: ArrayRecord) -> ArrayRecord:
-    old = [array.numpy() for array in like.values()]
-    parts = zip(like, layout.arrays(weights, old), old, strict=True)
-    return ArrayRecord({key: Array(np.ascontiguousarray(part, dtype=o.dtype)) for key, part, o in parts})
+    parts = written_like(layout, weights, like.values())
+    return ArrayRecord({key: Array(part) for key, part in zip(like, parts, strict=True)})

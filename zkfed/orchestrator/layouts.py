@@ -10,10 +10,7 @@ import numpy.typing as npt
 
 from zkfed.errors import DecodeError
 
-__all__ = ["FLOWER_RECORD", "FLOWER_VERSION", "CoefIntercept", "Concatenated", "Layout", "read_weights"]
-
-FLOWER_RECORD, FLOWER_VERSION = "zkfed", 1
-"""The name of the ConfigRecord in which both sides of Flower write, and the version of what is in it."""
+__all__ = ["CoefIntercept", "Concatenated", "Layout", "read_weights", "written_like"]
 
 Arrays = list[npt.NDArray[Any]]
 Floats = npt.NDArray[np.float64]
@@ -74,3 +71,19 @@ def read_weights(layout: Layout, arrays: Iterable[Any], shape: tuple[int, ...]) 
     if weights.shape != shape or not np.isfinite(weights).all():
         raise DecodeError(f"the arrays are no finite weights of shape {shape}")
     return weights
+
+
+def written_like(layout: Layout, weights: Floats, like: Iterable[Any]) -> Arrays:
+    """Returns arrays of a framework's shapes and types that hold the weights; the inverse of `read_weights`.
+
+    Raises:
+        DecodeError: `like` is not of this model, or of a type that would round its weights to whole numbers.
+    """
+    try:
+        old = [array.numpy() for array in like]
+        if any(array.dtype.kind != "f" for array in old) or sum(array.size for array in old) != weights.size:
+            raise TypeError
+        parts = layout.arrays(weights, old)
+        return [np.ascontiguousarray(part, dtype=o.dtype) for part, o in zip(parts, old, strict=True)]
+    except (AttributeError, TypeError, ValueError, IndexError):
+        raise DecodeError(f"expected floating-point arrays of a model of shape {weights.shape}") from None
