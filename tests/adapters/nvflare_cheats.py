@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from nvflare.apis.dxo import DXO, DataKind
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.shareable import Shareable
 
@@ -21,8 +23,14 @@ class Cheats(ZkfedProve):
 
     def process(self, shareable: Any, fl_ctx: Any) -> Any:
         site = fl_ctx.get_identity_name()
-        if site == "site-4" and self._is_enrolled(fl_ctx):
+        if not self._is_enrolled(fl_ctx):
+            return super().process(shareable, fl_ctx)
+        if site == "site-4":
             return Shareable({"weights": [1e9]})  # no DXO
+        if site == "site-5":  # a training that diverged
+            shareable = DXO(DataKind.WEIGHTS, data={"numpy_key": np.full((3, 1), np.nan)}).to_shareable()
+        if site == "site-6":  # NVFlare's own FedAvg, without our filter
+            return shareable
         return super().process(shareable, fl_ctx)
 
     def _is_enrolled(self, fl_ctx: Any) -> bool:

@@ -11,7 +11,7 @@ from tests.adapters.nvflare_cheats import Cheats
 from zkfed.adapters.nvflare import ZkfedAggregator, prove_results
 from zkfed.policy import RoundPolicy
 
-SITES = 4
+SITES = 6
 
 
 def main(folder: Path) -> None:

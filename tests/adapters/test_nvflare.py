@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -110,9 +111,9 @@ def begun(kit: Path, sites: list[Site]) -> tuple[AskedOnce, list[Event]]:
 
 
 def test_a_job_in_the_simulator(tmp_path: Path) -> None:
-    """Two honest sites, one that forges its proof, one that sends no DXO: both are named, and the job ends well."""
+    """Two honest sites; a forged proof, no DXO, NaN and plain weights are refused by name, and the job ends well."""
     policy = policy_once()
-    shards, benchmark = synthetic_cohort(policy.model, 4, ROWS)
+    shards, benchmark = synthetic_cohort(policy.model, 6, ROWS)
     write_kit(tmp_path / "kit", policy, proving_keys(), benchmark=benchmark)
     for number, shard in enumerate(shards, 1):
         np.savez(tmp_path / f"site-{number}.npz", x=shard.features, y=shard.labels)
@@ -121,11 +122,10 @@ def test_a_job_in_the_simulator(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     run = tmp_path / "work" / "zkfed-test" / "server" / "simulate_job"
     log = (run.parent / "log.txt").read_text()
-    assert "site-3: round 1: " in log
-    assert "refused (proof-invalid)" in log
-    assert "site-4: round 1: " in log
-    assert "refused (no-answer)" in log
-    assert "released the sum of 2 updates, 2 refused" in log
+    for site, code in ((3, "proof-invalid"), (4, "no-answer"), (5, "decode"), (6, "decode")):
+        assert re.search(rf"zkfed: site-{site}: round 1: .*refused \({code}\)", log), (site, log[-3000:])
+    assert "site-6 refused, decode: a result without a proof" in log
+    assert "released the sum of 2 updates, 4 refused" in log
     transcript = Transcript.load(run / "zkfed")
     check_release(transcript)
 
@@ -240,6 +240,15 @@ def test_a_site_that_restarts_gives_no_second_update_of_a_round(kit: Path, tmp_p
     first = sites[0].answer(host.request, weights(trained(0))).meta[ANSWER]
     restarted = Site("a", kit, tmp_path)
     assert restarted.answer(host.request, weights(trained(1))).meta[ANSWER] == first
+
+
+@pytest.mark.parametrize("kind", ["U8", np.complex128, object, bool])
+def test_an_array_without_numbers_is_refused(kit: Path, tmp_path: Path, kind: Any) -> None:
+    """Text, complex numbers, objects, truth values: none is silently made weights of."""
+    site = Site("site", kit, tmp_path)
+    host, _ = begun(kit, [site, Site("other", kit, tmp_path)])
+    left = site.answer(host.request, weights(trained(0).astype(kind)))
+    assert (left.meta[CODE], left.meta["zkfed_reason"]) == ("decode", "the result's array holds no numbers")
 
 
 def test_without_a_request_nothing_leaves(kit: Path, tmp_path: Path) -> None:

@@ -135,7 +135,10 @@ class ZkfedProve(Filter):  # type: ignore[misc]
         if list(data) != [self.parameter]:
             raise DecodeError(f"the result has {len(data)} arrays, expected one with the name {self.parameter!r}")
         try:
-            weights = np.asarray(data[self.parameter], dtype=np.float64)
+            found = np.asarray(data[self.parameter])
+            if found.dtype.kind not in "fiu":  # NumPy would read text, and drop imaginary parts
+                raise TypeError
+            weights = found.astype(np.float64)
         except (TypeError, ValueError):
             raise DecodeError("the result's array holds no numbers") from None
         if weights.size != policy.model.parameters or not np.isfinite(weights).all():
