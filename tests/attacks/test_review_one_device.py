@@ -17,6 +17,7 @@ from zkfed.adapters.memory import MemoryTransport
 from zkfed.errors import TransportError
 from zkfed.layers.bridge import check_release
 from zkfed.layers.heart import Device
+from zkfed.layers.transcript import released_sums
 from zkfed.local import LocalFederation
 from zkfed.orchestrator.client import Client, Shard
 from zkfed.orchestrator.events import Progress, Refused, Released
@@ -102,6 +103,8 @@ def test_an_attempt_that_was_opened_is_spent_even_if_its_outcome_is_lost(monkeyp
     with pytest.raises(KeyboardInterrupt):
         list(fed.run(1))
     assert fed.spending.view("holder").attempts == 1
+    # The key holder knows what it released: it stands in the record, and the model has moved.
+    assert len(list(released_sums(fed.transcript.rounds[0]))) == 1
     monkeypatch.undo()
     assert isinstance([*fed.run(1)][-1], Released)
     assert fed.spending.view("holder").attempts == 2

@@ -18,7 +18,7 @@ from zkfed.adapters.memory import MemoryTransport
 from zkfed.encoding import Writer
 from zkfed.errors import IntegrityError, PolicyError, TransportError
 from zkfed.layers.bridge import check_release
-from zkfed.layers.transcript import RoundRecord, Transcript
+from zkfed.layers.transcript import RoundRecord, Transcript, released_sums
 from zkfed.orchestrator.events import Released
 from zkfed.orchestrator.exchange import federation_name
 from zkfed.orchestrator.federation import Federation
@@ -122,6 +122,30 @@ def test_an_answer_that_was_lost_is_sent_again() -> None:
         events = apart.run()
     assert any(isinstance(e, Released) for e in events)
     assert len(apart.failures) == len(apart.transport.tried) > 3
+
+
+class Swallowing(MemoryTransport):
+    """Takes the key holder's answer to the first sum and never delivers it."""
+
+    swallowed = ""
+
+    def publish(self, channel: str, message: bytes) -> str:
+        if "/holder/answers/" in channel and not self.swallowed and b"\x00\x00\x00\x07release" in message:
+            self.swallowed = channel
+            return ""
+        return super().publish(channel, message)
+
+
+def test_a_release_whose_answer_was_lost_stands_in_the_record() -> None:
+    """The round is broken off; the key holder is asked what it said, and the next round goes on from there."""
+    apart = Apart(transport=Swallowing(), patience_s=1.0)
+    with apart.held(apart.mailbox()):
+        with pytest.raises(TransportError, match="did not answer 'open'"):
+            apart.run()
+        assert apart.transport.swallowed
+        assert len(list(released_sums(apart.node.transcript.rounds[0]))) == 1
+        assert any(isinstance(e, Released) for e in carry(apart.node.run(1), apart.members))
+    check_release(apart.node.transcript)
 
 
 def test_strangers_on_the_link_are_passed_over() -> None:

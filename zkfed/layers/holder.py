@@ -100,7 +100,7 @@ class KeyHolder:
         self._offered: set[tuple[int, int]] = set()
         self._nonce = secrets.token_bytes(32)
         self._list: tuple[bytes, ...] | None = None
-        self._outcomes: list[bytes] = []
+        self._outcomes: dict[bytes, bytes] = {}
 
     def offer(self, round_number: int, attempt: int, group: int = 0) -> tuple[bytes, bytes]:
         """Makes the key and noise of one attempt.
@@ -249,15 +249,20 @@ class KeyHolder:
             self._gate(announced, commits, sums, blinder)
             aggregation_digest = digest("zkfed/v1/aggregation-digest", body.encode())
             release = Release(announced.digest, aggregation_digest, encode_ints(sums), blinder.to_bytes(32, "big"))
-            self._outcomes.append(self._key.sign("release", release.encode()).encode())
+            outcome = self._key.sign("release", release.encode())
         except Exception:  # noqa: BLE001 - one word, whatever broke: slot, check or error kind is an oracle
             failure = Failure(announced.digest, secrets.token_bytes(32))
             self._allow_groups(announced.body.attempt, failure.nonce, body.members)
-            self._outcomes.append(self._key.sign("failure", failure.encode()).encode())
+            outcome = self._key.sign("failure", failure.encode())
         finally:
             attempt.secret.erase()
             del self._attempts[key]
-        return self._outcomes[-1]
+        self._outcomes[announced.digest] = outcome.encode()
+        return self._outcomes[announced.digest]
+
+    def said(self, announcement: bytes) -> bytes:
+        """Returns what this party said of an attempt of this round, by its digest; b"" if it opened nothing."""
+        return self._outcomes.get(announcement, b"")
 
     def _check_request(
         self, aggregation: bytes, ciphertext: bytes, commits: tuple[bytes, ...], first: bytes
@@ -334,7 +339,7 @@ class KeyHolder:
         Raises:
             IntegrityError: An outcome that this party signed is missing in it, or another one is there.
         """
-        if sorted(a.outcome for a in record.attempts if a.outcome) != sorted(self._outcomes):
+        if sorted(a.outcome for a in record.attempts if a.outcome) != sorted(self._outcomes.values()):
             raise IntegrityError(
                 f"the record of round {self._round} does not hold exactly the {len(self._outcomes)} outcomes that "
                 f"the key holder signed"

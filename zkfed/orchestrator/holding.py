@@ -48,6 +48,7 @@ class Holder(Protocol):
     def countersign(self, announcement: bytes) -> bytes: ...
     def reveal(self, adder_reveal: bytes, commits: tuple[bytes, ...]) -> bytes: ...
     def open(self, aggregation: bytes, ciphertext: bytes, commits: tuple[bytes, ...], *, first: bytes) -> bytes: ...
+    def said(self, announcement: bytes) -> bytes: ...
     def settle(self, record: RoundRecord) -> None: ...
 
 
@@ -104,6 +105,10 @@ class RemoteHolder:
     def open(self, aggregation: bytes, ciphertext: bytes, commits: tuple[bytes, ...], *, first: bytes) -> bytes:
         """See `KeyHolder.open`."""
         return self._ask("open", aggregation, ciphertext, first, *commits, count=1)[0]
+
+    def said(self, announcement: bytes) -> bytes:
+        """See `KeyHolder.said`."""
+        return self._ask("said", announcement, count=1)[0]
 
     def settle(self, record: RoundRecord) -> None:
         """See `KeyHolder.settle`."""
@@ -254,6 +259,8 @@ class HolderMailbox:
             return [holder.reveal(parts[0], tuple(parts[1:]))]
         if kind == "open" and len(parts) > 2:
             return [holder.open(parts[0], parts[1], tuple(parts[3:]), first=parts[2])]
+        if kind == "said" and len(parts) == 1:
+            return [holder.said(parts[0])]
         if kind == "settle" and len(parts) == 1:
             holder.settle(RoundRecord.decode(parts[0]))
             return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from zkfed.errors import DecodeError, ZkfedError
 from zkfed.layers.agreement import Announced
@@ -23,6 +23,7 @@ class RoundNotes:
     Attributes:
         messages: (announcement, encryption key) by the announcement's digest, in order.
         attempts: Those that came to an end.
+        opening: The one that the key holder was asked to open and has not answered.
         receipts: The adders' answer to each client's commit.
         sealed: Updates that came along with their commits.
         sitting: Clients that said that they have nothing to prove.
@@ -35,6 +36,7 @@ class RoundNotes:
     number: int
     first: Announced | None = None
     attempts: list[Attempt] = field(default_factory=list)
+    opening: Attempt | None = None
     refused: list[Verdict] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -53,6 +55,12 @@ class RoundNotes:
     def committers(self) -> set[str]:
         """The clients whose commits were taken."""
         return {client for client, _ in self.commits.values()}
+
+    def end_opening(self, outcome: bytes) -> None:
+        """Puts the attempt that the key holder was asked to open on record, with its answer; b"" if it gave none."""
+        if self.opening is not None and outcome:
+            self.attempts.append(replace(self.opening, outcome=outcome))
+        self.opening = None
 
     def all_attempts(self) -> tuple[Attempt, ...]:
         """Returns every announced attempt in order; one that has no end broke off."""

@@ -304,11 +304,11 @@ class Rounds:
         listed = Aggregate.decode(signed.body).members
         if state.first is None:
             raise PolicyError("no first announcement")
+        state.opening = Attempt(announced.encode(), seals, aggregation)
         outcome = self._holder.open(
             aggregation, ciphertext, tuple(state.commits[m][1] for m in listed), first=state.first.digest
         )
-        # On record before anything else can break: the key holder settles no round that lacks its word.
-        state.attempts.append(Attempt(announced.encode(), seals, aggregation, outcome))
+        state.end_opening(outcome)
         outcome = self._send(self._channel(state, "outcome", announced), outcome)
         self._timed(state, "open", start)
         if kind_of(outcome) == "failure":
@@ -350,6 +350,9 @@ class Rounds:
         self.spending.settle()
         if state.first is None:
             return 0
+        if state.opening is not None:
+            # Broken off while the key holder had the sum: what it released stands in the record, or it settles none.
+            state.end_opening(self._holder.said(Announced.decode(state.opening.announced).digest))
         record = RoundRecord(self._adder.commits, state.all_attempts(), reveals=state.reveals)
         sums = list(released_sums(record))
         base = apply_releases(self.agreement.policy, self.base, sums)
