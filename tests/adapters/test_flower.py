@@ -23,7 +23,7 @@ from tests.layers.parties import ROWS, make_policy, proving_keys
 from zkfed import LocalFederation, check_release
 from zkfed.adapters.flower_client import ZkfedMod
 from zkfed.adapters.flower_server import Zkfed
-from zkfed.errors import PolicyError
+from zkfed.errors import DecodeError, PolicyError
 from zkfed.orchestrator.client import proximal_least_squares
 from zkfed.orchestrator.kit import open_node, write_kit
 from zkfed.orchestrator.layouts import CoefIntercept
@@ -214,6 +214,9 @@ def test_other_initial_arrays_are_refused(kit: str) -> None:
     strategy = Zkfed(FedAvg(fraction_evaluate=0.0), open_node(kit, exchanges=1))
     with pytest.raises(PolicyError, match="not the node's model"):
         strategy.start(HereGrid([plain_app([])] * 3), ArrayRecord([np.ones(SHAPE)]), num_rounds=1)
+    for bad in (np.full(SHAPE, np.nan), np.full(SHAPE, np.inf), np.zeros(SHAPE, dtype="U3"), np.zeros(5)):
+        with pytest.raises(DecodeError, match="the arrays"):
+            strategy.start(HereGrid([plain_app([])] * 3), ArrayRecord([bad]), num_rounds=1)
 
 
 def test_coef_and_intercept() -> None:
@@ -223,6 +226,8 @@ def test_coef_and_intercept() -> None:
     assert (weights[-1] == intercept).all()
     back = CoefIntercept().arrays(weights, [coef, intercept])
     assert all((a == b).all() for a, b in zip(back, [coef, intercept], strict=True))
+    with pytest.raises(DecodeError, match="3 arrays"):
+        CoefIntercept().weights([coef, intercept, intercept], (4, 3))
 
 
 def test_the_same_as_a_local_federation(kit: str) -> None:

@@ -231,6 +231,13 @@ def test_what_is_no_request_is_refused_without_a_trace_of_the_code(node: Running
     assert len(answer) < 2000
 
 
+@pytest.mark.parametrize("number", ["-1", "x", "", "1.0", "1e3", "\u0663", "9" * 30, "0x1"])
+@pytest.mark.parametrize("name", ["start", "wait"])
+def test_what_is_no_number_is_said_to_be_none(node: Running, name: str, number: str) -> None:
+    answer = httpx.get(f"{node.url}/v1/a", params={"start": "0", name: number}, trust_env=False)
+    assert (answer.status_code, answer.json().get("code")) == (400, "decode")
+
+
 def test_a_store_that_fails_says_nothing_of_why(tmp_path: Path) -> None:
     class Broken(MemoryTransport):
         def publish(self, channel: str, message: bytes) -> str:

@@ -89,6 +89,7 @@ TWICE = b'{"address": "%s", "address": "0"}' % GOOD["address"].encode()
         (answer(TWICE), DecodeError, "unique keys"),
         (answer(b'{"address": "00"}'), TransportError, "another message's address"),
         (answer(b"[" * 60_000), DecodeError, "JSON object"),
+        (answer(b'["address"]'), DecodeError, "JSON object, got list"),
         (answer(b"{" * 100_000), LimitExceeded, "longer than"),
         (answer(json.dumps(GOOD).encode(), content_encoding="gzip"), TransportError, "compressed"),
         (answer(b"", status="302 Found", location="http://127.0.0.1:1/"), TransportError, "answered 302"),
@@ -101,7 +102,7 @@ TWICE = b'{"address": "%s", "address": "0"}' % GOOD["address"].encode()
         (b"\x15\x03\x01\x00\x02\x02\x28", TransportError, "no answer"),
         (b"", TransportError, "no answer"),
     ],
-    ids=range(16),
+    ids=range(17),
 )  # fmt: skip
 def test_a_node_that_answers_nonsense(said: bytes, error: type[ZkfedError], text: str) -> None:
     with hostile(lambda connection, number: connection.sendall(said)) as url:

@@ -29,7 +29,7 @@ from zkfed.orchestrator.member import Member
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.options import Options
 from zkfed.orchestrator.proving import proving_in
-from zkfed.orchestrator.works import ANSWER, perform
+from zkfed.orchestrator.works import ANSWER, REGISTER, perform
 from zkfed.ports import Executor
 from zkfed.updates.signing import SigningKey
 
@@ -237,3 +237,12 @@ def test_bytes_that_are_no_task_are_answered_with_a_code(work: str) -> None:
     for payload in (b"", b"\x80\x04.", Writer("zkfed/v1/work-prove").text("x").finish(), bytes(100)):
         r = Reader(perform(work, payload), ANSWER)
         assert (r.bytes(exact=32), r.text())[1] == "decode"
+
+
+def test_no_rows_are_no_task(tmp_path: Path) -> None:
+    """A worker answers with a code, and lives."""
+    own_provers()[2].key.save(tmp_path / "registration.key")
+    policy = OwnCohort(devices=2).policy
+    task = Writer(REGISTER).text(str(tmp_path / "registration.key")).bytes(policy.encode()).bytes(bytes(32)).list([])
+    r = Reader(perform("register", task.finish()), ANSWER)
+    assert (r.bytes(exact=32), r.text())[1] == "decode"

@@ -12,7 +12,7 @@ import pytest
 from tests.layers.parties import Cohort
 from zkfed.encoding import Writer
 from zkfed.errors import DecodeError, IntegrityError, ZkfedError
-from zkfed.layers.round_state import RoundState
+from zkfed.layers.round_state import RoundState, decode_rows
 from zkfed.updates.update import ModelUpdate
 
 
@@ -76,3 +76,11 @@ def test_an_attempt_without_its_message_is_refused(cohort: Cohort) -> None:
     less: Any = Writer("x").list([]).finish()[5:]
     with pytest.raises(DecodeError, match="do not fit together"):
         RoundState.decode(data[: -len(end)] + less, cohort.agreement, cohort.devices[0].public_key)
+
+
+@pytest.mark.parametrize(
+    "parts", [[b""], [b"", b""], [bytes(8), bytes(8), bytes(31)], [bytes(8), bytes(16), bytes(96)]]
+)
+def test_what_is_no_rows_is_refused(parts: list[bytes]) -> None:
+    with pytest.raises(DecodeError, match="registered rows"):
+        decode_rows(parts)

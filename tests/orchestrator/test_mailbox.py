@@ -17,7 +17,7 @@ from zkfed.errors import IntegrityError, PolicyError, TransportError
 from zkfed.layers.bridge import check_release
 from zkfed.layers.transcript import RoundRecord, Transcript
 from zkfed.orchestrator.events import Refused, Released
-from zkfed.orchestrator.key_parts import PART_BYTES, fetch_key, publish_key
+from zkfed.orchestrator.key_parts import PART_BYTES, fetch_key, fetch_keys, publish_key, publish_keys
 from zkfed.orchestrator.mailbox import MemberMailbox, NodeMailbox, _ask_digest, _Reply, federation_name, fetch_policy
 from zkfed.orchestrator.member import Member
 from zkfed.updates.signing import Signed, SigningKey
@@ -270,3 +270,15 @@ def test_parts_that_are_of_no_key_or_of_another_are_passed_over(monkeypatch: pyt
     store.publish("keys", beyond)
     assert publish_key(store, "keys", key) == name
     assert fetch_key(store, "keys", name).encode() == key.encode()
+
+
+def test_names_of_keys_that_are_none_are_passed_over() -> None:
+    from tests.layers.parties import proving_keys
+
+    store, keys = MemoryTransport(), proving_keys()
+    for message in (b"", b"\xff\x80", b"zz zz", b"00 11", b"0" * 64, b"0" * 500):
+        store.publish("name/keys", message)
+    with pytest.raises(TransportError, match="no proving keys"):
+        fetch_keys(store, "name")
+    publish_keys(store, "name", keys)
+    assert [key.encode() for key in fetch_keys(store, "name")] == [key.encode() for key in keys]

@@ -95,6 +95,20 @@ def test_a_federation_takes_no_more_than_its_policy_allows() -> None:
     assert len(node.agreement.enrolled) == 2
 
 
+def test_a_missing_proving_key_is_said() -> None:
+    for kind, missing in (("S2", 1), ("S1", 2)):
+        policy, keys, _, _, _ = ingredients(kind, 1)
+        with pytest.raises(PolicyError, match=f"{missing} proving keys, {missing + 1} are needed"):
+            Provers(policy, keys[:missing])
+    node, members = federation("S1")
+    node._keys = node._keys[:2]
+    with pytest.raises(PolicyError, match="need a third key"):
+        carry(node.enrol(), members)
+    policy, keys, _, _, _ = ingredients("S2", 1)
+    with pytest.raises(PolicyError, match="not about registered rows"):
+        _ = Provers(policy, keys).registration
+
+
 def test_a_stranger_who_sits_out_is_not_noted() -> None:
     node, members = federation()
     carry(node.enrol(), members)

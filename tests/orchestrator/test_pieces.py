@@ -154,3 +154,16 @@ def test_a_list_with_a_size_above_the_limit_is_no_list() -> None:
     assert joiner.add(listed(bytes(32), 101, [b"x"] * 2)) is None
     assert joiner.add(listed(bytes(32), 100, [b"x"] * 2)) == (bytes(32).hex(), False)
     assert joiner.add(b"\1" + bytes(36) + bytes(101)) is None
+
+
+def test_replayed_items_take_no_room() -> None:
+    """Else whoever repeats what others wrote fills the channel for its readers."""
+    joiner, message = Joiner(1000, 1 << 20), bytes(range(250)) * 3
+    *pieces, listed_last = cut(message, ITEM)
+    for item in pieces[:-1] * 50:
+        joiner.add(item)
+    for _ in range(50):
+        joiner.add(listed_last)
+    assert joiner.size == sum(map(len, {*pieces[:-1], listed_last}))
+    joiner.add(pieces[-1])
+    assert list(joiner.messages.values()) == [message]
