@@ -202,6 +202,23 @@ def test_a_mod_before_ours(kit: str) -> None:
         start(kit, [plain_app([fixedclipping_mod, ZkfedMod(kit)])] * 3, config=ConfigRecord(CLIP))
 
 
+def test_evaluation_passes(kit: str) -> None:
+    """It is as it was without us: in the clear, unproven, about the model that was released."""
+    app, seen = plain_app([ZkfedMod(kit)]), list[Any]()
+
+    @app.evaluate()
+    def evaluate(message: Message, context: Context) -> Message:
+        seen.append(message.content["arrays"].to_numpy_ndarrays()[0])
+        metrics = MetricRecord({"num-examples": ROWS, "loss": 0.5})
+        return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+    strategy = Zkfed(FedAvg(), open_node(kit, exchanges=1))
+    result = strategy.start(HereGrid([app] * 3), ArrayRecord([np.zeros(SHAPE, dtype=np.float32)]), num_rounds=1)
+    assert result.evaluate_metrics_clientapp[1]["loss"] == 0.5
+    assert len(seen) == 3
+    assert all(np.allclose(array, strategy.node.model) for array in seen)
+
+
 def test_without_a_request_nothing_leaves(kit: str) -> None:
     """A server that runs plain FedAvg gets errors from our devices, and no model."""
     grid = HereGrid([plain_app([ZkfedMod(kit)])] * 3)

@@ -114,6 +114,24 @@ def test_a_node_trains_from_the_signed_base_whatever_arrays_come_along(kit: str)
     assert not any(array.any() for array in seen)
 
 
+def test_a_result_of_two_models_is_refused(kit: str) -> None:
+    """Which of the two is meant is not ours to guess."""
+    honest = plain_app([ZkfedMod(kit)])
+    double = ClientApp(mods=[ZkfedMod(kit)])
+
+    @double.train()
+    def train(message: Message, context: Context) -> Message:
+        arrays = ArrayRecord([np.full(SHAPE, 0.01)])
+        records = {"arrays": arrays, "more": arrays, "metrics": MetricRecord({"num-examples": 16})}
+        return Message(RecordDict(records), reply_to=message)
+
+    strategy, _, result = start(kit, [honest, honest, double])
+    assert result.train_metrics_clientapp[1]["accepted"] == 2
+    ((name, verdict),) = strategy.refused
+    assert name == "node 2"
+    assert "2 ArrayRecords" in verdict.reason
+
+
 def test_a_request_of_another_version_is_not_answered(kit: str) -> None:
     strategy = Zkfed(FedAvg(fraction_evaluate=0.0), open_node(kit, exchanges=1))
     grid = Tampering(apps(kit), version=2)

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import secrets
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.adapters.hostile import tcp_server
 from tests.adapters.servers import MOSQUITTO, Broker, running
 from zkfed.adapters.mqtt import MqttTransport
 from zkfed.errors import TransportError
@@ -132,6 +134,22 @@ def test_rules_of_the_broker_keep_a_user_to_its_own_topics(tmp_path: Path) -> No
             pytest.raises(TransportError, match="have to let this user write zkfed/mute/#"),
         ):
             mute.publish("a", b"y")
+
+
+def test_a_broker_that_refuses_to_let_us_read_is_said() -> None:
+    def refusing(connection: socket.socket, received: list[bytes]) -> None:
+        connection.recv(4096)
+        connection.sendall(b"\x20\x02\x00\x00")
+        asked = connection.recv(4096)
+        connection.sendall(b"\x90\x03" + asked[2:4] + b"\x80")
+        while connection.recv(4096):
+            pass
+
+    with tcp_server(refusing) as (port, _):
+        transport = MqttTransport(f"mqtt://127.0.0.1:{port}", timeout_s=2)
+        with pytest.raises(TransportError, match="refuses to let this user read"):
+            transport.fetch("a")
+        transport.close()
 
 
 @pytest.mark.parametrize("user", ["a%2Fb", "%2B", "%23", "a%20b", "x" * 101, ""])

@@ -94,6 +94,11 @@ _TO_A_NODE = (
         _SIGNED,
     ),
     Check(
+        "asks for a message whose number is none", "digits, and few", _SERVER,
+        "if not (text.isascii() and text.isdigit() and len(text) < 10):", "if False:",
+        f"{_AT_NODE}::test_what_is_no_number_is_said_to_be_none -k start",
+    ),
+    Check(
         "names another message than it sends", "the idempotency key is its SHA-256", _SERVER,
         'if headers.get("idempotency-key", "").lower() not in ("", hashlib.sha256(body).hexdigest()):', "if False:",
         f"{_AT_NODE}::test_an_idempotency_key_of_another_message_is_refused",
@@ -122,6 +127,10 @@ _TO_A_CLIENT = (
     Check(
         "has a key twice in its JSON", "keys are unique", _WIRE, "if len({k for k, _ in pairs}) != len(pairs):",
         "if False:", _NONSENSE, "another message's address",
+    ),
+    Check(
+        "answers with JSON that is no object", "its type", _WIRE, "if not isinstance(value, dict):", "if False:",
+        _NONSENSE, "AttributeError",
     ),
     Check(
         "nests its JSON deeper than Python reads", "it is caught", _WIRE, "except (ValueError, RecursionError):",
@@ -200,6 +209,11 @@ _ON_A_BROKER = (
         "if False:", _BIG,
     ),
     Check(
+        "replays pieces, until a channel is full for its readers", "a piece counts once", _PIECES,
+        "            if digest in parts.pieces:\n                return False\n", "",
+        f"{_CUT}::test_replayed_items_take_no_room",
+    ),
+    Check(
         "fills a channel", "the reader's own limit", _PIECES, "if self.size + len(item) > self._channel_bytes_max:",
         "if False:", f"{_CUT}::test_a_full_channel_is_said_and_stays_as_it_was",
     ),
@@ -241,6 +255,11 @@ _ON_A_BROKER = (
         "has a user that is no level of topics", "its characters", _MQTT,
         'if re.fullmatch(r"[A-Za-z0-9_.@=-]{1,100}", self._writer) is None:', "if False:",
         "adapters/test_mqtt.py::test_a_user_that_cannot_be_a_level_of_topics_is_refused",
+    ),
+    Check(
+        "lets a user of MQTT read nothing", "the answer to a subscription", _MQTT,
+        "if _number(next(iter(codes), _REFUSED)) >= _REFUSED:", "if False:",
+        "adapters/test_mqtt.py::test_a_broker_that_refuses_to_let_us_read_is_said", _OTHER,
     ),
     Check(
         "drops what a user writes on MQTT, and acknowledges it", "a message comes back first", _MQTT,

@@ -77,6 +77,10 @@ _ON_A_WORKER = (
         f"{_ELSEWHERE}::test_keys_of_another_circuit_or_setup_are_refused", _OTHER,
     ),
     Check(
+        "sends a task without rows", "a code, and the worker lives", _WORKS, "if rows is None:", "if False:",
+        f"{_ELSEWHERE}::test_no_rows_are_no_task", "AttributeError",
+    ),
+    Check(
         "dies each time", "a number of tries", "adapters/processes.py", "if lost > self._retries:", "if False:",
         f"{_WORKERS}::test_a_process_that_dies_each_time_ends_in_a_typed_error_and_refuses_nobody",
     ),
@@ -109,6 +113,16 @@ _IN_FLOWER = (
     Check(
         "starts the run from another model than the node's", "they are compared", _STRATEGY, "            > unit\n",
         "            > 1e300\n", "adapters/test_flower.py::test_other_initial_arrays_are_refused", _OTHER,
+    ),
+    Check(
+        "starts the run from NaN, which differs from nothing", "finite weights of the model", "orchestrator/layouts.py",
+        "if weights.shape != shape or not np.isfinite(weights).all():", "if False:",
+        "adapters/test_flower.py::test_other_initial_arrays_are_refused", "0 devices, the policy needs 2",
+    ),
+    Check(
+        "trains to two models, of which one is proved", "one ArrayRecord", _MOD,
+        "if len(content.array_records) != 1:", "if False:",
+        f"{_FLOWER}::test_a_result_of_two_models_is_refused",
     ),
     Check(
         "as the server, has a device train from arrays of its own", "from the signed base", _MOD,
