@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,13 @@ from flwr.serverapp.strategy import FedAvg
 
 from tests.adapters.flower_grid import HereGrid
 from tests.adapters.test_flower import SHAPE, kit, plain_app, policy_once, start
-from zkfed.adapters import flower_server
+from tests.layers.parties import ROWS, proving_keys
 from zkfed.adapters.flower_client import ZkfedMod
 from zkfed.adapters.flower_server import Zkfed
 from zkfed.errors import PolicyError
+from zkfed.orchestrator import flower_wire
 from zkfed.orchestrator.client import proximal_least_squares
-from zkfed.orchestrator.kit import open_node
+from zkfed.orchestrator.kit import open_node, write_kit
 from zkfed.orchestrator.synthetic import synthetic_cohort
 
 __all__ = ["kit"]
@@ -37,14 +40,14 @@ class Copying:
     def __init__(self, first: int) -> None:
         self._first, self._count, self._last = first, 0, b""
 
-    def __call__(self, node: int, reply: Message) -> Message:
+    def __call__(self, node: int, reply: Message) -> Any:
         if node != 2:
             self._last = bytes(reply.content["zkfed"]["answer"])
             return reply
         self._count += 1
         if self._count >= self._first and not reply.has_error():
             reply.content = RecordDict({"zkfed": ConfigRecord({"version": 1, "answer": self._last})})
-        return reply
+        return lambda: (time.sleep(0.2), reply)[1]  # whoever copies comes later
 
 
 @pytest.mark.parametrize("first", [1, 2], ids=["enrols", "trains"])
@@ -55,24 +58,31 @@ def test_a_node_that_answers_with_anothers_words_is_refused_itself(kit: str, fir
 
 
 def test_an_answer_above_the_limit_is_refused(kit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flower_server, "MESSAGE_BYTES_MAX", 1000)  # an enrolment has less
+    monkeypatch.setattr(flower_wire, "MESSAGE_BYTES_MAX", 1000)  # an enrolment has less
     strategy, _, result = start(kit, apps(kit))
     assert result.train_metrics_clientapp[1]["accepted"] == 0
     assert {verdict.code for _, verdict in strategy.refused} == {"limit-exceeded"}
 
 
-class Doubling(HereGrid):
-    """Every reply comes twice."""
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        return [copy for reply in super().send_and_receive(messages) for copy in (reply, reply)]
-
-
 def test_replies_that_come_twice_are_taken_once(kit: str) -> None:
+    """Whoever drives the strategy, and however it fetches."""
     strategy = Zkfed(FedAvg(fraction_evaluate=0.0), open_node(kit, exchanges=1))
-    result = strategy.start(Doubling(apps(kit)), ArrayRecord([np.zeros(SHAPE, dtype=np.float32)]), num_rounds=1)
-    assert result.train_metrics_clientapp[1]["accepted"] == 3
+    grid, arrays = HereGrid(apps(kit)), ArrayRecord([np.zeros(SHAPE, dtype=np.float32)])
+    messages = strategy.configure_train(1, arrays, ConfigRecord(), grid)
+    replies = [copy for reply in grid.send_and_receive(messages) for copy in (reply, reply)]
+    _, metrics = strategy.aggregate_train(1, replies)
+    assert metrics is not None
+    assert metrics["accepted"] == 3
     assert strategy.refused == []
+
+
+def test_a_spent_budget_asks_nobody_and_ends_no_run(tmp_path: Path) -> None:
+    policy = replace(policy_once(), epsilon_max=61.0)
+    write_kit(tmp_path, policy, proving_keys(), benchmark=synthetic_cohort(policy.model, 1, ROWS)[1])
+    strategy, _, result = start(str(tmp_path), apps(str(tmp_path)), rounds=2)
+    assert result.train_metrics_clientapp[1]["accepted"] == 3
+    assert result.train_metrics_clientapp[2]["budget-exceeded"] == 1
+    assert len(strategy.node.transcript.rounds) == 1
 
 
 class Tampering(HereGrid):
@@ -137,4 +147,4 @@ def test_a_request_of_another_version_is_not_answered(kit: str) -> None:
     grid = Tampering(apps(kit), version=2)
     with pytest.raises(PolicyError, match="0 devices"):
         strategy.start(grid, ArrayRecord([np.zeros(SHAPE, dtype=np.float32)]), num_rounds=1)
-    assert all("no request of version 1" in reply.error.reason for reply in grid.seen)
+    assert all("version 2, expected 1" in reply.error.reason for reply in grid.seen)

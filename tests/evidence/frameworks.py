@@ -8,6 +8,8 @@ __all__ = ["FRAMEWORK_CHEATS"]
 
 _FAN_OUT, _WORKS, _HEART = "orchestrator/fan_out.py", "orchestrator/works.py", "layers/heart.py"
 _MOD, _STRATEGY, _NVFLARE = "adapters/flower_client.py", "adapters/flower_server.py", "adapters/nvflare.py"
+_BETWEEN, _HOSTILE = "orchestrator/flower_wire.py", "adapters/test_flower_hostile.py"
+_RECORD = f"{_HOSTILE}::test_a_record_that_is_almost_right"
 _WORKERS, _ELSEWHERE = "adapters/test_executors.py", "adapters/test_proving_elsewhere.py"
 _SPOILED = f"{_WORKERS}::test_answers_lost_doubled_swapped_or_spoiled_are_noticed"
 _NAMED = f"{_WORKERS}::test_a_worker_names_proofs_of_its_batch_only"
@@ -87,16 +89,45 @@ _ON_A_WORKER = (
 )  # fmt: skip
 _IN_FLOWER = (
     Check(
-        "sends plain weights beside its answer", "one record", _STRATEGY,
-        "if record is None or len(reply.content) != 1:", "if record is None:", f"{_REPLY} -k extra-record",
+        "sends plain weights beside its answer", "one record", _BETWEEN,
+        "if len(content) != 1 or RECORD not in content.config_records:", "if RECORD not in content.config_records:",
+        f"{_REPLY} -k extra-record",
     ),
     Check(
-        "is of another version", "the record's version", _STRATEGY, 'if record.get("version") != FLOWER_VERSION:',
-        "if False:", f"{_REPLY} -k other-version",
+        "is of another version", "the record's version", _BETWEEN,
+        "if type(version) is not int or version != VERSION:", "if False:", f"{_REPLY} -k other-version",
     ),
     Check(
-        "sends more bytes than a message may have", "the limit", _STRATEGY, "if len(answer) > MESSAGE_BYTES_MAX:",
-        "if False:", f"{_FLOWER}::test_an_answer_above_the_limit_is_refused",
+        "puts something more into its record", "its fields", _BETWEEN,
+        'if other := set(record) - {"version", *names}:', "if other := set():", f"{_RECORD} -k more",
+    ),
+    Check(
+        "puts text where bytes belong", "their type", _BETWEEN,
+        "if not all(isinstance(value, bytes) for value in values):", "if False:", f"{_RECORD} -k text",
+    ),
+    Check(
+        "sends more bytes than a message may have", "the limit", _BETWEEN,
+        "if len(answer) > MESSAGE_BYTES_MAX:", "if False:", f"{_FLOWER}::test_an_answer_above_the_limit_is_refused",
+    ),
+    Check(
+        "replies with bytes that Flower cannot read", "it is caught, and this node refused", _BETWEEN,
+        "except self._unreadable as error:", "except ZeroDivisionError as error:",
+        f"{_HOSTILE}::test_a_reply_that_is_not_there -k unreadable", "bytes of a stranger",
+    ),
+    Check(
+        "has a reply named after another node", "who was asked", _BETWEEN,
+        "if found is not None and found.metadata.src_node_id != sent.metadata.dst_node_id:", "if False:",
+        f"{_HOSTILE}::test_a_reply_that_is_not_there -k of-super-link",
+    ),
+    Check(
+        "evaluates to NaN", "finite metrics", _BETWEEN,
+        "return all(math.isfinite(v) for v in (value if isinstance(value, list) else [value]))", "return True",
+        f"{_HOSTILE}::test_an_evaluation_that_does_not_fit -k nan",
+    ),
+    Check(
+        "evaluates to other records than the rest, which ends the run", "those of most nodes", _BETWEEN,
+        "kept = [reply for form, reply in good if form == most[0][0]]", "kept = [reply for form, reply in good]",
+        f"{_HOSTILE}::test_an_evaluation_that_does_not_fit -k two-records",
     ),
     Check(
         "enrols another node's key", "a key has one node", _STRATEGY,
@@ -126,13 +157,14 @@ _IN_FLOWER = (
     ),
     Check(
         "as the server, has a device train from arrays of its own", "from the signed base", _MOD,
-        "content[name] = _written(self._layout, base, arrays)", "content[name] = arrays",
+        "content[name] = ArrayRecord({key: Array(part) for key, part in zip(arrays, written, strict=True)})",
+        "content[name] = arrays",
         f"{_FLOWER}::test_a_node_trains_from_the_signed_base_whatever_arrays_come_along",
     ),
     Check(
-        "as the server, runs plain FedAvg, or another version", "the request's record", _MOD,
-        'if record.get("version") != FLOWER_VERSION or not', "if not",
-        f"{_FLOWER}::test_a_request_of_another_version_is_not_answered",
+        "as the server, asks an app of the old API for its weights", "evaluation and queries pass, nothing else", _MOD,
+        'if kind in ("evaluate", "query"):', 'if kind != "train":',
+        f"{_HOSTILE}::test_other_kinds_of_messages_do_not_pass", "the app was asked",
     ),
 )  # fmt: skip
 _IN_NVFLARE = (
