@@ -22,7 +22,7 @@ from tests.layers.parties import ROWS, make_policy, proving_keys
 from zkfed import check_release
 from zkfed.adapters.flower_client import ZkfedMod
 from zkfed.adapters.flower_server import Zkfed
-from zkfed.errors import DecodeError
+from zkfed.errors import DecodeError, PolicyError
 from zkfed.orchestrator.calls import Answer, Ask
 from zkfed.orchestrator.kit import open_node, write_kit
 from zkfed.orchestrator.synthetic import synthetic_cohort
@@ -347,3 +347,16 @@ def test_whole_numbers_hold_no_model(kit: str) -> None:
     strategy = Zkfed(FedAvg(fraction_evaluate=0.0), open_node(kit, exchanges=1))
     with pytest.raises(DecodeError, match="floating-point"):
         strategy.start(HereGrid([plain_app([])] * NODES, as_is), ArrayRecord([np.zeros(SHAPE, int)]), num_rounds=1)
+
+
+def test_a_start_after_one_that_had_too_few(kit: str) -> None:
+    """An enrolment that failed binds nobody: the same strategy starts again when more nodes are there."""
+    app = plain_app([ZkfedMod(kit)])
+    strategy = Zkfed(
+        FedAvg(fraction_evaluate=0.0, min_train_nodes=1, min_available_nodes=1), open_node(kit, exchanges=1)
+    )
+    first = ArrayRecord([np.zeros(SHAPE)])
+    with pytest.raises(PolicyError, match="1 devices, the policy needs 2"):
+        strategy.start(HereGrid([app]), first, num_rounds=1)
+    result = strategy.start(HereGrid([app] * NODES), first, num_rounds=1)
+    assert result.train_metrics_clientapp[1]["accepted"] == NODES

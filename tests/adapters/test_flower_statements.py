@@ -74,6 +74,18 @@ def test_counts(tmp_path: Path, exchanges: int) -> None:
     assert metrics["accepted"] == DEVICES
 
 
+def test_half_a_count_is_refused(tmp_path: Path) -> None:
+    """What is no whole number is not rounded: that would prove another answer than the app gave."""
+    policy = count_policy(attempts=1)
+    write_kit(tmp_path, policy, count_keys())
+    app = app_of(tmp_path, lambda base, number: np.full(policy.model.shape, 0.5 if number == 2 else 0.0))
+    strategy, metrics = run(tmp_path, app, 1)
+    assert (metrics["accepted"], metrics["refused"]) == (2, 1)
+    ((name, verdict),) = strategy.refused
+    assert name == "node 2"
+    assert "zkfed: decode: a statistic is a vector of whole numbers" in verdict.reason
+
+
 def garbage(reply: Message) -> Message:
     reply.content = RecordDict({"zkfed": ConfigRecord({"version": 1, "answer": b"garbage"})})
     return reply

@@ -19,7 +19,7 @@ from zkfed.errors import DecodeError, PolicyError, TransportError, excerpt
 from zkfed.orchestrator.calls import asked_kind
 from zkfed.orchestrator.flower_wire import MOD_FAILED, RECORD, read_record, record_of
 from zkfed.orchestrator.kit import open_provers
-from zkfed.orchestrator.layouts import Concatenated, Layout, read_weights, written_like
+from zkfed.orchestrator.layouts import Concatenated, Layout, read_weights, whole_numbers, written_like
 from zkfed.orchestrator.member import Member
 from zkfed.orchestrator.notes import fault_of
 from zkfed.updates.signing import SigningKey
@@ -82,7 +82,7 @@ class ZkfedMod:
         shard = None if self._rows is None else self._rows(context)
         if provers.policy.statement.kind == "S4" and asked_kind(request) in ("join", "round"):
             model = provers.policy.model
-            shard = np.rint(train(model, np.zeros(model.shape), None, 0)).astype(np.int64)
+            shard = whole_numbers(train(model, np.zeros(model.shape), None, 0))
         member = Member(provers, shard, key=key, train=train, state=before)
         answer = member.handle(request, own)
         context.state[RECORD] = ConfigRecord({"seed": bytes(secrets["seed"]), "state": member.state()})  # type: ignore[arg-type]

@@ -157,6 +157,7 @@ class Zkfed(Strategy):
         try:
             self._finish(self.node.enrol())
         except PolicyError as error:
+            self._keys.clear()  # a later start enrols anew
             why = [f"; {name} was refused, {verdict.code}: {verdict.reason}" for name, verdict in self.refused[-1:]]
             raise PolicyError(f"{error}{''.join(why)}") from None
 

@@ -20,6 +20,7 @@ from zkfed.errors import DecodeError, PolicyError, TransportError, ZkfedError, e
 from zkfed.files import map_file, replace_file
 from zkfed.orchestrator.events import Event, Progress, Refused, Released
 from zkfed.orchestrator.kit import open_identity, open_node, open_provers
+from zkfed.orchestrator.layouts import whole_numbers
 from zkfed.orchestrator.member import STATE_BYTES_MAX, Member, Provers
 from zkfed.orchestrator.notes import fault_of
 from zkfed.orchestrator.once import AskedOnce
@@ -107,7 +108,9 @@ class ZkfedProve(Filter):  # type: ignore[misc]
         root = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_root_dir())
         key = open_identity(root / self.identity.replace("{site}", fl_ctx.get_identity_name()))
         state = _run_folder(fl_ctx) / f"zkfed-{key.public.hex()[:16]}.state"
-        shard = _counts(weights, is_difference=is_difference) if provers.policy.statement.kind == "S4" else None
+        shard = whole_numbers(weights) if provers.policy.statement.kind == "S4" else None
+        if shard is not None and is_difference:
+            raise DecodeError("a statistic is a vector of whole numbers, as weights and not as a difference")
         before = bytes(map_file(state, STATE_BYTES_MAX)) if state.exists() else b""
 
         def train(_model: Any, base: npt.NDArray[np.float64], _shard: Any, _round: int) -> npt.NDArray[np.float64]:
@@ -235,13 +238,6 @@ class ZkfedAggregator(ModelAggregator):  # type: ignore[misc]
         if self.fl_ctx is not None:
             self.info(f"zkfed: {text}")
             add_job_audit_event(fl_ctx=self.fl_ctx, msg=f"zkfed: {text}")
-
-
-def _counts(values: npt.NDArray[np.float64], *, is_difference: bool) -> npt.NDArray[np.int64]:
-    """Returns the vector of a statistic (S4); rounding it would prove another answer than the site gave."""
-    if is_difference or (np.abs(values) > 2**31).any() or (values != np.rint(values)).any():
-        raise DecodeError("a statistic is a vector of whole numbers, as weights and not as a difference")
-    return values.astype(np.int64)
 
 
 def _run_folder(fl_ctx: Any) -> Path:

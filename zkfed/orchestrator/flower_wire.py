@@ -25,7 +25,7 @@ __all__ = ["RECORD", "VERSION", "OneByOne", "alike", "answer_in", "read_record",
 RECORD, VERSION = "zkfed", 1
 MOD_FAILED = 6
 """flwr's ErrorCode.MOD_FAILED_PRECONDITION, which is in no public module; both sides use it."""
-POLL_S = 1.0
+POLL_S, POLLS_A_SECOND = 1.0, 50
 
 
 def record_of(**values: bytes) -> dict[str, int | bytes]:
@@ -141,7 +141,6 @@ class OneByOne:
         """
         sent = list(messages)
         waiting = {number: m for number, m in zip(self._grid.push_messages(sent), sent, strict=False) if number}
-        pause = float(getattr(self._grid, "pull_interval", POLL_S))
         give_up = math.inf if timeout is None else time.monotonic() + timeout
         done: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         asking, replies = set[str](), list[Any]()
@@ -151,6 +150,7 @@ class OneByOne:
                 # A thread that hangs is left behind: what it waits for is refused as "no-answer".
                 threading.Thread(target=self._pull, args=(number, waiting[number], done), daemon=True).start()
             begun = time.monotonic()
+            pause = float(getattr(self._grid, "pull_interval", max(POLL_S, len(waiting) / POLLS_A_SECOND)))
             while (rest := begun + min(pause, left) - time.monotonic()) > 0 or not done.empty():
                 try:
                     number, found = done.get(timeout=max(rest, 0))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from zkfed.errors import DecodeError
 
-__all__ = ["CoefIntercept", "Concatenated", "Layout", "read_weights", "written_like"]
+__all__ = ["CoefIntercept", "Concatenated", "Layout", "read_weights", "whole_numbers", "written_like"]
 
 Arrays = list[npt.NDArray[Any]]
 Floats = npt.NDArray[np.float64]
@@ -87,3 +87,14 @@ def written_like(layout: Layout, weights: Floats, like: Iterable[Any]) -> Arrays
         return [np.ascontiguousarray(part, dtype=o.dtype) for part, o in zip(parts, old, strict=True)]
     except (AttributeError, TypeError, ValueError, IndexError):
         raise DecodeError(f"expected floating-point arrays of a model of shape {weights.shape}") from None
+
+
+def whole_numbers(values: Floats) -> npt.NDArray[np.int64]:
+    """Returns the vector of a statistic (S4).
+
+    Raises:
+        DecodeError: It holds other numbers; rounding them would prove another answer than the one given.
+    """
+    if (np.abs(values) > 2**31).any() or (values != np.rint(values)).any():
+        raise DecodeError("a statistic is a vector of whole numbers")
+    return values.astype(np.int64)
