@@ -299,6 +299,13 @@ def test_too_few_sites_end_the_job(kit: Path, tmp_path: Path) -> None:
         aggregator.aggregate_model()
 
 
+def test_a_workflow_that_begins_no_round_is_refused(kit: Path, tmp_path: Path) -> None:
+    left = Site("site", kit, tmp_path).answer(None, weights(trained(0)))
+    for call in (lambda: ZkfedAggregator(str(kit)).accept_model(left), ZkfedAggregator(str(kit)).aggregate_model):
+        with pytest.raises(PolicyError, match="no round was begun"):
+            call()
+
+
 def test_a_policy_of_several_exchanges_is_refused(tmp_path: Path) -> None:
     policy = make_policy()  # two attempts a round
     write_kit(tmp_path / "kit", policy, proving_keys(), benchmark=synthetic_cohort(policy.model, 1, ROWS)[1])

@@ -218,3 +218,22 @@ def test_a_well_chained_entry_that_is_dated_back_is_found(tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes() + item(forged.encode()))
     with pytest.raises(IntegrityError, match="does not continue"):
         book(path)
+
+
+def test_a_well_chained_entry_of_no_known_action_is_found(tmp_path: Path) -> None:
+    """The last word about a consent is a grant unless it says otherwise: a word of nobody's must not stand there."""
+    path = tmp_path / "c"
+    one = book(path)
+    one.withdraw(*HOW, now_s=NOW)
+    for action in ("renewed", "", "Granted"):
+        forged = ConsentEntry(one.head, action, *HOW, 1, NOW)
+        path.write_bytes(path.read_bytes() + item(forged.encode()))
+        with pytest.raises(IntegrityError, match="the action is"):
+            book(path)
+
+
+def test_a_huge_book_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book(tmp_path / "c").grant(*HOW, now_s=NOW)
+    monkeypatch.setattr("zkfed.device.consent.BOOK_BYTES_MAX", 100)
+    with pytest.raises(IntegrityError, match="is above 100 bytes"):
+        book(tmp_path / "c")

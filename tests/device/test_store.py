@@ -163,3 +163,10 @@ def test_a_full_store_says_so_and_keeps_what_it_has(tmp_path: Path, monkeypatch:
     assert len(LocalStore(tmp_path / "s", key=KEY)) == 1
     assert store.forget() == 1
     store.add([*observations(), *observations()])
+
+
+def test_a_huge_store_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    LocalStore(tmp_path / "s", key=KEY).add(observations())
+    monkeypatch.setattr("zkfed.device.store.FILE_BYTES_MAX", 100)
+    with pytest.raises(LimitExceeded, match="above 100 bytes"):
+        LocalStore(tmp_path / "s", key=KEY)

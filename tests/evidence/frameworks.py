@@ -94,20 +94,16 @@ _IN_FLOWER = (
         f"{_REPLY} -k extra-record",
     ),
     Check(
-        "is of another version", "the record's version", _BETWEEN,
-        "if type(version) is not int or version != VERSION:", "if False:", f"{_REPLY} -k other-version",
+        "is of another version", "the record's version", _BETWEEN, "if type(version) is not int or version != VERSION:",
+        "if False:", f"{_REPLY} -k other-version",
     ),
     Check(
-        "puts something more into its record", "its fields", _BETWEEN,
-        'if other := set(record) - {"version", *names}:', "if other := set():", f"{_RECORD} -k more",
+        "puts something more into its record", "its fields", _BETWEEN, 'if other := set(record) - {"version", *names}:',
+        "if other := set():", f"{_RECORD} -k more",
     ),
     Check(
-        "puts text where bytes belong", "their type", _BETWEEN,
-        "if not all(isinstance(value, bytes) for value in values):", "if False:", f"{_RECORD} -k text",
-    ),
-    Check(
-        "sends more bytes than a message may have", "the limit", _BETWEEN,
-        "if len(answer) > MESSAGE_BYTES_MAX:", "if False:", f"{_FLOWER}::test_an_answer_above_the_limit_is_refused",
+        "sends more bytes than a message may have", "the limit", _BETWEEN, "if len(answer) > MESSAGE_BYTES_MAX:",
+        "if False:", f"{_FLOWER}::test_an_answer_above_the_limit_is_refused",
     ),
     Check(
         "replies with bytes that Flower cannot read", "it is caught, and this node refused", _BETWEEN,
@@ -127,7 +123,7 @@ _IN_FLOWER = (
     Check(
         "evaluates to other records than the rest, which ends the run", "those of most nodes", _BETWEEN,
         "kept = [reply for form, reply in good if form == most[0][0]]", "kept = [reply for form, reply in good]",
-        f"{_HOSTILE}::test_an_evaluation_that_does_not_fit -k two-records",
+        f"{_HOSTILE}::test_an_evaluation_that_does_not_fit -k two-records", "KeyError: 1",
     ),
     Check(
         "enrols another node's key", "a key has one node", _STRATEGY,
@@ -151,15 +147,13 @@ _IN_FLOWER = (
         "adapters/test_flower.py::test_other_initial_arrays_are_refused", "0 devices, the policy needs 2",
     ),
     Check(
-        "trains to two models, of which one is proved", "one ArrayRecord", _MOD,
-        "if len(content.array_records) != 1:", "if False:",
-        f"{_FLOWER}::test_a_result_of_two_models_is_refused",
+        "trains to two models, of which one is proved", "one ArrayRecord", _MOD, "if len(content.array_records) != 1:",
+        "if False:", f"{_FLOWER}::test_a_result_of_two_models_is_refused",
     ),
     Check(
         "as the server, has a device train from arrays of its own", "from the signed base", _MOD,
         "content[name] = ArrayRecord({key: Array(part) for key, part in zip(arrays, written, strict=True)})",
-        "content[name] = arrays",
-        f"{_FLOWER}::test_a_node_trains_from_the_signed_base_whatever_arrays_come_along",
+        "content[name] = arrays", f"{_FLOWER}::test_a_node_trains_from_the_signed_base_whatever_arrays_come_along",
     ),
     Check(
         "as the server, asks an app of the old API for its weights", "evaluation and queries pass, nothing else", _MOD,
@@ -185,6 +179,12 @@ _IN_NVFLARE = (
     Check(
         "counts halves", "whole numbers", _NVFLARE, "or (values != np.rint(values)).any():", "or False:",
         f"{_SITES}::test_a_statistic_is_counted_so_too", "KeyError",
+    ),
+    Check(
+        "as the server, runs another workflow than FedAvg", "a round was begun", _NVFLARE,
+        "        if self._node is None:\n            raise PolicyError",
+        "        if False:\n            raise PolicyError",
+        f"{_SITES}::test_a_workflow_that_begins_no_round_is_refused", "AttributeError",
     ),
     Check(
         "as the server, asks for a model without a request", "without one nothing leaves", _NVFLARE,

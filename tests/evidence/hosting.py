@@ -249,8 +249,8 @@ _HELD = (
     Check(
         "replays the key holder's answer to another ask", "an answer names its ask", _HOLDING,
         "is_it = signed.signer == self._link.public_key and about == posted",
-        "is_it = signed.signer == self._link.public_key",
-        f"{_APART}::test_strangers_on_the_link_are_passed_over", "with 1 parts, expected 0",
+        "is_it = signed.signer == self._link.public_key", f"{_APART}::test_strangers_on_the_link_are_passed_over",
+        "with 1 parts, expected 0",
     ),
     Check(
         "starts a key holder under a policy that pins another", "its own key", _HOLDING,
@@ -267,8 +267,8 @@ _HELD = (
         "noise-bound-12: the proof does not hold",
     ),
     Check(
-        "hands it a second agreement, with devices of its own", "one is followed", _HOLDING,
-        "if head != self._head:", "if False:", f"{_APART}::test_one_agreement_is_followed_and_no_other",
+        "hands it a second agreement, with devices of its own", "one is followed", _HOLDING, "if head != self._head:",
+        "if False:", f"{_APART}::test_one_agreement_is_followed_and_no_other",
     ),
     Check(
         "leaves a release out of the record, or puts another in", "all that the key holder signed, and no more",
@@ -278,8 +278,8 @@ _HELD = (
     ),
     Check(
         "as the key holder, answers with half of what was asked", "the number of parts", _HOLDING,
-        "if len(parts) != count:", "if False:",
-        f"{_APART}::test_an_answer_with_too_few_or_too_many_parts_is_refused", "not enough values",
+        "if len(parts) != count:", "if False:", f"{_APART}::test_an_answer_with_too_few_or_too_many_parts_is_refused",
+        "not enough values",
     ),
     Check(
         "as the key holder, writes control characters into its refusal", "they are escaped", _HOLDING,
@@ -291,12 +291,12 @@ _HELD = (
         'if not channel.startswith(f"{name}/answers/"):', "if False:", _WRITERS,
     ),
     Check(
-        "answers there for the key holder", "its key", _SERVE,
-        "return key == node.policy.holder_key", "return True", _WRITERS,
+        "answers there for the key holder", "its key", _SERVE, "return key == node.policy.holder_key", "return True",
+        _WRITERS,
     ),
     Check(
-        "writes there though it may not enrol", "the list of keys", _SERVE,
-        "return node.may_enrol(key)", "return True", _WRITERS,
+        "writes there though it may not enrol", "the list of keys", _SERVE, "return node.may_enrol(key)", "return True",
+        _WRITERS,
     ),
 )  # fmt: skip
 
@@ -313,9 +313,8 @@ _BROKEN_OFF = (
         "not among the 0 that were reserved",
     ),
     Check(
-        "breaks a round off, for no record of it", "it is settled whatever happens", _ROUNDS,
-        "if not is_done:", "if False:",
-        f"{_APART}::test_a_round_that_breaks_off_between_the_parties_is_on_record",
+        "breaks a round off, for no record of it", "it is settled whatever happens", _ROUNDS, "if not is_done:",
+        "if False:", f"{_APART}::test_a_round_that_breaks_off_between_the_parties_is_on_record",
     ),
     Check(
         "says nothing, so that nobody learns who", "silent devices are named", _ROUNDS,

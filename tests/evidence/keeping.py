@@ -51,6 +51,15 @@ _CONSENTS = (
         f"{_BOOK}::test_a_well_chained_entry_that_is_dated_back_is_found",
     ),
     Check(
+        "chains an entry that is neither a grant nor its end", "the four actions", _CONSENT,
+        "if action not in ACTIONS:", "if False:", f"{_BOOK}::test_a_well_chained_entry_of_no_known_action_is_found",
+    ),
+    Check(
+        "puts a huge file in place of the book", "its size is read first", _CONSENT,
+        "if path.stat().st_size > BOOK_BYTES_MAX:", "if False:",
+        f"{_BOOK}::test_a_huge_book_is_refused_before_it_is_read",
+    ),
+    Check(
         "restores the book from before a withdrawal", "the head that is kept elsewhere", _CONSENT,
         "if head is not None and head not in {_START, *(e.digest for e in self._entries)}:", "if False:",
         f"{_BOOK}::test_a_cut_end_is_found_by_the_head",
@@ -123,6 +132,11 @@ _STORED = (
         "takes another file for a store", "its first words", _STORE,
         "if not head.startswith(MAGIC) or len(head) != at:", "if len(head) != at:",
         f"{_DEVICE}::test_another_file_is_no_store", _OTHER,
+    ),
+    Check(
+        "puts a huge file in place of a store", "its size is read first", _STORE,
+        "if path.stat().st_size > FILE_BYTES_MAX:", "if False:",
+        f"{_DEVICE}::test_a_huge_store_is_refused_before_it_is_read", "of another version",
     ),
     Check(
         "brings back with an older object what was forgotten", "the file is the one that was read", _STORE,
