@@ -31,6 +31,7 @@ from zkfed.orchestrator.options import Options
 from zkfed.orchestrator.proving import proving_in
 from zkfed.orchestrator.works import ANSWER, REGISTER, perform
 from zkfed.ports import Executor
+from zkfed.statements.registration import RegistrationRecord
 from zkfed.updates.signing import SigningKey
 
 
@@ -213,6 +214,24 @@ def test_a_record_made_elsewhere_is_checked(tmp_path: Path) -> None:
     lying = Proving(honest.rounds, lambda policy, client, own: honest.registration(policy, other, own))
     with pytest.raises(ProofInvalid, match="another client's"):
         register_rows(cohort.policy, key, prover, rows, proving=lying)
+
+
+def test_a_record_whose_proof_does_not_hold_is_not_signed(tmp_path: Path) -> None:
+    """It names this client, and was proven for another one."""
+    cohort = OwnCohort(devices=2)
+    own_provers()[2].key.save(tmp_path / "registration.key")
+    own_provers()[0].key.save(tmp_path / "statement.key")
+    honest = proving_in(SerialExecutor(), tmp_path)
+    key, prover, rows = cohort.device_keys[0], own_provers()[2], cohort.rows[0]
+    assert rows is not None
+    other = cohort.device_keys[1].public
+
+    def renamed(policy: Any, client: bytes, own: Any) -> bytes:
+        record = RegistrationRecord.decode(honest.registration(policy, other, own))
+        return replace(record, signer=client).encode()
+
+    with pytest.raises(ProofInvalid):
+        register_rows(cohort.policy, key, prover, rows, proving=Proving(honest.rounds, renamed))
 
 
 @pytest.mark.parametrize("make", [Cohort, OwnCohort], ids=["S2", "S1"])

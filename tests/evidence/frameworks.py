@@ -71,6 +71,11 @@ _ON_A_WORKER = (
         "", f"{_ELSEWHERE}::test_a_device_seals_with_no_proof_that_does_not_hold",
     ),
     Check(
+        "makes a record whose proof is of something else", "it is verified before it is signed", _HEART,
+        "        check_registration(prover.key.verifying, terms, record)\n", "",
+        f"{_ELSEWHERE}::test_a_record_whose_proof_does_not_hold_is_not_signed",
+    ),
+    Check(
         "makes a record of another client's", "the device's own key", _HEART, "if record.signer != key.public:",
         "if False:", f"{_ELSEWHERE}::test_a_record_made_elsewhere_is_checked",
     ),
@@ -81,6 +86,11 @@ _ON_A_WORKER = (
     Check(
         "sends a task without rows", "a code, and the worker lives", _WORKS, "if rows is None:", "if False:",
         f"{_ELSEWHERE}::test_no_rows_are_no_task", "AttributeError",
+    ),
+    Check(
+        "gets work for a key that it does not have", "the key's digest, before anything is sent",
+        "orchestrator/proving.py", "if agreement.improvement.digest != self._statement:", "if False:",
+        f"{_ELSEWHERE}::test_keys_of_another_circuit_or_setup_are_refused", _OTHER,
     ),
     Check(
         "dies each time", "a number of tries", "adapters/processes.py", "if lost > self._retries:", "if False:",
@@ -177,8 +187,8 @@ _IN_NVFLARE = (
         f"{_WITHHELD} -k metrics",
     ),
     Check(
-        "counts halves", "whole numbers", _NVFLARE, "or (values != np.rint(values)).any():", "or False:",
-        f"{_SITES}::test_a_statistic_is_counted_so_too", "KeyError",
+        "counts halves", "whole numbers", "orchestrator/layouts.py", "or (values != np.rint(values)).any():",
+        "or False:", f"{_SITES}::test_a_statistic_is_counted_so_too", "KeyError",
     ),
     Check(
         "as the server, runs another workflow than FedAvg", "a round was begun", _NVFLARE,
