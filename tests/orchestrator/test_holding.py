@@ -183,7 +183,7 @@ class Meddling(MemoryTransport):
 
 
 def test_a_stranger_who_answers_first_or_replays_asks_changes_nothing() -> None:
-    apart = Apart(transport=Meddling(), patience_s=5.0)
+    apart = Apart(transport=Meddling(), patience_s=15.0)
     with apart.held(apart.mailbox()):
         events = apart.run()
     assert any(isinstance(e, Released) for e in events)

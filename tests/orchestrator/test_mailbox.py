@@ -97,7 +97,7 @@ def answer_as(keys: list[SigningKey], *, first: int, last: int) -> Callable[[Mem
 def test_strangers_who_answer_take_nobodys_place() -> None:
     node, members = federation()
     store = Meddling(answer_as([SigningKey.generate() for _ in members], first=1, last=9))
-    events = run_over(node, members, store, lambda: store, window_s=5)
+    events = run_over(node, members, store, lambda: store, window_s=20)
     assert [e.accepted for e in events if isinstance(e, Released)] == [3]
     assert not [e for e in events if isinstance(e, Refused)]
 
@@ -106,7 +106,7 @@ def test_strangers_do_not_end_an_enrolment_that_is_not_for_them() -> None:
     node, members = federation()
     node._allowed = frozenset(m.public_key for m in members)
     store = Meddling(answer_as([SigningKey.generate() for _ in members], first=0, last=0))
-    events = run_over(node, members, store, lambda: store, window_s=5)
+    events = run_over(node, members, store, lambda: store, window_s=20)
     assert [e.accepted for e in events if isinstance(e, Released)] == [3]
 
 
@@ -118,7 +118,7 @@ def test_answers_to_earlier_asks_are_no_answers_however_many_are_replayed() -> N
 
     node, members = federation()
     store = Meddling(replay)
-    events = run_over(node, members, store, lambda: store, rounds=3, window_s=5)
+    events = run_over(node, members, store, lambda: store, rounds=3, window_s=20)
     assert [e.accepted for e in events if isinstance(e, Released)] == [3, 3, 3]
     assert not [e for e in events if isinstance(e, Refused)]
 
@@ -129,7 +129,7 @@ def test_an_ask_that_is_replayed_under_the_next_number_does_not_hide_it() -> Non
 
     node, members = federation()
     store = Meddling(ahead)
-    events = run_over(node, members, store, lambda: store, window_s=5)
+    events = run_over(node, members, store, lambda: store, window_s=20)
     assert [e.accepted for e in events if isinstance(e, Released)] == [3]
 
 
@@ -143,7 +143,7 @@ def test_a_devices_own_account_is_escaped_and_short() -> None:
     node, members = federation()
     store = MemoryTransport()
     loud = Loud(members[2]._provers, None, key=members[2]._key)
-    events = run_over(node, [*members[:2], loud], store, lambda: store, window_s=5)
+    events = run_over(node, [*members[:2], loud], store, lambda: store, window_s=20)
     (refused,) = (e for e in events if isinstance(e, Refused))
     assert "x1b" in str(refused)
     assert "\x1b" not in str(refused)
