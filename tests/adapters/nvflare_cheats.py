@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from nvflare.apis.dxo import DXO, DataKind
-from nvflare.apis.fl_constant import FLContextKey
-from nvflare.apis.shareable import Shareable
+from nvflare.apis.fl_constant import FLContextKey, ReturnCode
+from nvflare.apis.shareable import Shareable, make_reply
 
 from zkfed.adapters.nvflare import ZkfedProve
 from zkfed.orchestrator.calls import Answer
@@ -29,6 +29,8 @@ class Cheats(ZkfedProve):
             return Shareable({"weights": [1e9]})  # no DXO
         if site == "site-5":  # a training that diverged
             shareable = DXO(DataKind.WEIGHTS, data={"numpy_key": np.full((3, 1), np.nan)}).to_shareable()
+        if site == "site-7":  # says that its training failed, where nobody makes a refusal of it
+            return make_reply(ReturnCode.EXECUTION_EXCEPTION)
         if site == "site-6":  # NVFlare's own FedAvg, without our filter
             return shareable
         return super().process(shareable, fl_ctx)

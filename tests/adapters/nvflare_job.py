@@ -11,7 +11,7 @@ from tests.adapters.nvflare_cheats import Cheats
 from zkfed.adapters.nvflare import ZkfedAggregator, prove_results
 from zkfed.policy import RoundPolicy
 
-SITES = 6
+SITES = 7
 
 
 def main(folder: Path) -> None:

@@ -111,9 +111,9 @@ def begun(kit: Path, sites: list[Site]) -> tuple[AskedOnce, list[Event]]:
 
 
 def test_a_job_in_the_simulator(tmp_path: Path) -> None:
-    """Two honest sites; a forged proof, no DXO, NaN and plain weights are refused by name, and the job ends well."""
+    """Two honest sites; a forged proof, no DXO, NaN, plain weights, a failure are refused, and the job ends well."""
     policy = policy_once()
-    shards, benchmark = synthetic_cohort(policy.model, 6, ROWS)
+    shards, benchmark = synthetic_cohort(policy.model, 7, ROWS)
     write_kit(tmp_path / "kit", policy, proving_keys(), benchmark=benchmark)
     for number, shard in enumerate(shards, 1):
         np.savez(tmp_path / f"site-{number}.npz", x=shard.features, y=shard.labels)
@@ -122,10 +122,10 @@ def test_a_job_in_the_simulator(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     run = tmp_path / "work" / "zkfed-test" / "server" / "simulate_job"
     log = (run.parent / "log.txt").read_text()
-    for site, code in ((3, "proof-invalid"), (4, "no-answer"), (5, "decode"), (6, "decode")):
+    for site, code in ((3, "proof-invalid"), (4, "no-answer"), (5, "decode"), (6, "decode"), (7, "host-failed")):
         assert re.search(rf"zkfed: site-{site}: round 1: .*refused \({code}\)", log), (site, log[-3000:])
     assert "site-6 refused, decode: a result without a proof" in log
-    assert "released the sum of 2 updates, 4 refused" in log
+    assert "released the sum of 2 updates, 5 refused" in log
     transcript = Transcript.load(run / "zkfed")
     check_release(transcript)
 

@@ -40,8 +40,7 @@ except ImportError:
 
 __all__ = ["ZkfedAggregator", "ZkfedProve", "ZkfedRequest", "prove_results"]
 
-REQUEST = "zkfed_request"
-ANSWER, CODE, REASON = "zkfed_answer", "zkfed_code", "zkfed_reason"
+REQUEST, ANSWER, CODE, REASON = "zkfed_request", "zkfed_answer", "zkfed_code", "zkfed_reason"
 PARAMETER = "numpy_key"
 
 
@@ -96,8 +95,7 @@ class ZkfedProve(Filter):  # type: ignore[misc]
             code, reason = fault_of(error)
             meta = {CODE: code, REASON: reason}
             self.log_error(fl_ctx, f"zkfed: this site's result was withheld, {code}: {reason}", fire_event=False)
-        # FedAvg skips an empty result before any aggregator sees it: one number, the same for all.
-        return DXO(DataKind.WEIGHTS, data={"zkfed": np.zeros(1)}, meta=meta).to_shareable()
+        return _without_weights(meta).to_shareable()
 
     def _answer(self, shareable: Any, fl_ctx: Any) -> bytes:
         request = fl_ctx.get_prop(REQUEST)
@@ -132,9 +130,7 @@ class ZkfedProve(Filter):  # type: ignore[misc]
         except Exception:  # noqa: BLE001 -- NVFlare raises several, whose texts may hold the data
             raise DecodeError("the result is no DXO") from None
         if kind not in (DataKind.WEIGHTS, DataKind.WEIGHT_DIFF) or not isinstance(data, dict):
-            raise DecodeError(
-                f"the result is of kind {excerpt(str(kind))}, expected weights or a difference of weights"
-            )
+            raise DecodeError(f"the result is of kind {excerpt(str(kind))}, expected weights or a difference of them")
         if list(data) != [self.parameter]:
             raise DecodeError(f"the result has {len(data)} arrays, expected one with the name {self.parameter!r}")
         try:
@@ -168,12 +164,18 @@ class ZkfedAggregator(ModelAggregator):  # type: ignore[misc]
         self._released: dict[str, float] = {}
 
     def handle_event(self, event_type: str, fl_ctx: Any) -> None:
-        """Puts the request into each task on its way to a site."""
+        """Puts the request into each task on its way to a site, and makes a refusal of a site's failure."""
         super().handle_event(event_type, fl_ctx)
         if event_type == EventType.AFTER_TASK_DATA_FILTER and self._node is not None and self._node.request:
             task = fl_ctx.get_prop(FLContextKey.TASK_DATA)
             if isinstance(task, Shareable):
                 task.set_header(REQUEST, self._node.request)
+        if event_type == EventType.AFTER_TASK_RESULT_FILTER and fl_ctx.get_prop(FLContextKey.TASK_NAME) == "train":
+            result = fl_ctx.get_prop(FLContextKey.TASK_RESULT)
+            if isinstance(result, Shareable) and (code := result.get_return_code()) != ReturnCode.OK:
+                # FedAvg would end the job for everybody; so `accept_model` refuses this one site.
+                _without_weights({CODE: "host-failed", REASON: f"its task ended with {code}"}).update_shareable(result)
+                result.set_return_code(ReturnCode.OK)
 
     def reset_stats(self) -> None:
         """Begins a round.
@@ -218,8 +220,7 @@ class ZkfedAggregator(ModelAggregator):  # type: ignore[misc]
         host.finish()
         if self.fl_ctx is not None:
             host.node.transcript.save(_run_folder(self.fl_ctx) / self.record)
-        params = {self.parameter: host.node.model}
-        return FLModel(params_type=ParamsType.FULL, params=params, meta=dict(self._released))
+        return FLModel(ParamsType.FULL, {self.parameter: host.node.model}, meta=dict(self._released))
 
     def _opened(self) -> AskedOnce:
         if self._node is None:
@@ -238,6 +239,11 @@ class ZkfedAggregator(ModelAggregator):  # type: ignore[misc]
         if self.fl_ctx is not None:
             self.info(f"zkfed: {text}")
             add_job_audit_event(fl_ctx=self.fl_ctx, msg=f"zkfed: {text}")
+
+
+def _without_weights(meta: dict[str, Any]) -> Any:
+    """Returns what stands for a result: FedAvg skips an empty one before any aggregator sees it, so one number."""
+    return DXO(DataKind.WEIGHTS, data={"zkfed": np.zeros(1)}, meta=meta)
 
 
 def _run_folder(fl_ctx: Any) -> Path:
