@@ -177,8 +177,14 @@ _ONCE_A_ROUND = (
         "            self._faults", _TWICE,
     ),
     Check(
-        "enrols another site's key", "a key has one site", _ONCE, "if signer in self._keys.values():", "if False:",
+        "enrols another site's key", "a key has one site", _ONCE,
+        "if any(key == signer and of != site for of, key in self._keys.items()):", "if False:",
         f"{_SITES}::test_two_sites_are_not_one_device",
+    ),
+    Check(
+        "excuses itself between two rounds, for the next one", "an excuse is of the round that is open", _ONCE,
+        "if self._ask is None:  # noted now", "if False:  # noted now",
+        f"{_SITES}::test_an_excuse_that_comes_late_is_none_for_the_next_round",
     ),
     Check(
         "answers under another site's key", "the key that it enrolled", _ONCE, "elif self._keys.get(site) != signer:",
@@ -206,12 +212,24 @@ _ONCE_A_ROUND = (
 _FILES = (
     Check(
         "puts pickled objects into a kit's array", "NumPy loads none", _KIT,
-        "loaded = np.load(path, allow_pickle=False)", "loaded = np.load(path, allow_pickle=True)",
+        "if kind.hasobject or math.prod(shape) * kind.itemsize != len(data) - file.tell():\n"
+        '            raise ValueError("objects, or another size")\n        file.seek(0)\n'
+        "        loaded: npt.NDArray[Any] = np.load(file, allow_pickle=False)",
+        "file.seek(0)\n        loaded: npt.NDArray[Any] = np.load(file, allow_pickle=True)",
         f"{_KITS}::test_a_kit_runs_no_code",
     ),
     Check(
-        "puts several arrays into one file", "one is expected", _KIT, "if not isinstance(loaded, np.ndarray):",
+        "puts several arrays into one file", "one is expected", _KIT, 'if bytes(data[:4]) == b"PK\\x03\\x04":',
         "if False:", f"{_KITS_FILE} -k several", "Error",
+    ),
+    Check(
+        "writes a header that says more than its file holds", "they are compared before room is made", _KIT,
+        "math.prod(shape) * kind.itemsize != len(data) - file.tell()", "False",
+        f"{_KITS_FILE} -k says-more", "Error",
+    ),
+    Check(
+        "puts a file without an end into a kit", "its size is read first", _KIT, "map_file(path, ARRAY_BYTES_MAX)",
+        "map_file(path, 1 << 50)", f"{_KITS}::test_an_array_without_an_end_is_refused_before_it_is_read", "Error",
     ),
     Check(
         "puts another device's round, or another round's commit, into a device's state",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,14 @@ def npy(array: Any) -> bytes:
     return file.getvalue()
 
 
+def says_more() -> bytes:
+    """Returns a file of a few bytes whose header says that 2^42 numbers follow."""
+    file = io.BytesIO()
+    header = {"descr": "<f8", "fortran_order": False, "shape": (1 << 42,)}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + bytes(80)
+
+
 def npz() -> bytes:
     file = io.BytesIO()
     np.savez(file, a=np.zeros(3), b=np.zeros(3))
@@ -43,12 +52,14 @@ def npz() -> bytes:
         ("labels.npy", lambda: b"\x80\x04.", DecodeError),
         ("labels.npy", lambda: b"", DecodeError),
         ("labels.npy", lambda: npy(np.zeros((4, 3)))[:-8], DecodeError),
+        ("labels.npy", lambda: npy(np.zeros((4, 3))) + bytes(8), DecodeError),
+        ("base.npy", says_more, DecodeError),
         ("labels.npy", npz, PolicyError),
         ("policy.bin", lambda: bytes(100), DecodeError),
         ("policy.bin", lambda: bytes(1 << 20), LimitExceeded),
         ("noise.key", lambda: b"x" * 1000, DecodeError),
     ],
-    ids=["objects", "pickle", "empty", "cut", "several", "policy", "long-policy", "key"],
+    ids=["objects", "pickle", "empty", "cut", "longer", "says-more", "several", "policy", "long-policy", "key"],
 )  # fmt: skip
 def test_a_file_of_another_kind(kit: Path, name: str, data: Callable[[], bytes], error: type[ZkfedError]) -> None:
     open_node(kit)
@@ -88,3 +99,15 @@ def test_a_kit_runs_no_code(kit: Path, tmp_path: Path) -> None:
     with contextlib.suppress(Exception):
         open_node(kit)
     assert not marker.exists()
+
+
+def test_an_array_without_an_end_is_refused_before_it_is_read(kit: Path) -> None:
+    """A file of a terabyte that takes no room on the disk, and a pipe that nobody writes into."""
+    with (kit / "features.npy").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(LimitExceeded):
+        open_node(kit)
+    (kit / "features.npy").unlink()
+    os.mkfifo(kit / "features.npy")
+    with pytest.raises(StoreFault, match="no file"):
+        open_node(kit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from zkfed.adapters.memory import MemoryTransport
 from zkfed.errors import IntegrityError, PolicyError, TransportError
 from zkfed.layers.bridge import check_release
 from zkfed.layers.transcript import RoundRecord, Transcript
-from zkfed.orchestrator.events import Refused, Released
+from zkfed.orchestrator.events import Refused, Released, RoundAbandoned
 from zkfed.orchestrator.key_parts import PART_BYTES, fetch_key, fetch_keys, publish_key, publish_keys
 from zkfed.orchestrator.mailbox import MemberMailbox, NodeMailbox, _ask_digest, _Reply, federation_name, fetch_policy
 from zkfed.orchestrator.member import Member
@@ -220,6 +221,43 @@ def test_a_device_that_is_silent_costs_its_window_and_no_more() -> None:
     assert [(v.client, v.code) for v in refused] == [(mute.public_key.hex(), "device-failed")]
     assert "0.123" not in refused[0].reason
     assert [e.accepted for e in events if isinstance(e, Released)] == [3]
+
+
+@pytest.mark.parametrize("kind", ["S2", "S1"])
+def test_a_round_without_anybody_waits_for_nobody(kind: str) -> None:
+    """Every device fails before it commits: nobody is left to ask, so no window passes, and nobody else is asked."""
+    node, members = federation(kind)
+    store = MemoryTransport()
+
+    class Unwilling(Member):
+        def handle(self, request: bytes, own: bytes = b"") -> bytes:
+            if b"ask-join" in request[:40]:
+                raise RuntimeError
+            return super().handle(request, own)
+
+    for member in members:
+        member.__class__ = Unwilling
+    start = time.monotonic()
+    events = run_over(node, members, store, lambda: store, window_s=60)
+    assert time.monotonic() - start < 40
+    assert [e for e in events if isinstance(e, RoundAbandoned)]
+    assert {e.verdict.code for e in events if isinstance(e, Refused)} == {"device-failed"}
+
+
+def test_the_key_holder_is_told_that_the_node_goes_even_if_no_device_can_be() -> None:
+    node, _ = federation()
+    told = list[bool]()
+    node.end = lambda: told.append(True)  # type: ignore[method-assign]
+
+    class Down(MemoryTransport):
+        def publish(self, channel: str, message: bytes) -> str:
+            if "/asks/" in channel:
+                raise TransportError("down")
+            return super().publish(channel, message)
+
+    with pytest.raises(TransportError, match="down"):
+        list(NodeMailbox(node, Down(), devices=3).run(1))
+    assert told == [True]
 
 
 def test_a_member_that_restarts_takes_part_again() -> None:

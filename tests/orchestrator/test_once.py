@@ -124,3 +124,37 @@ def test_a_policy_that_needs_more_than_one_exchange_is_refused() -> None:
         node, _ = federation(kind)  # two attempts, or registered rows
         with pytest.raises(PolicyError, match="one exchange a round"):
             AskedOnce(node, lambda event: None)
+
+
+def test_an_enrolment_of_too_few_may_be_begun_anew() -> None:
+    """The sites of the first try are nobody else: their own keys do not stand in their way."""
+    host, members, events = hosted()
+    host.begin()
+    host.take("a", members["a"].handle(host.request))
+    with pytest.raises(PolicyError, match="the policy needs"):
+        host.finish()
+    host.begin()
+    with pytest.raises(NotAuthorised, match="another site"):
+        host.take("stranger", members["a"].handle(host.request))
+    for site, member in members.items():
+        host.take(site, member.handle(host.request))
+    host.finish()
+    host.begin()
+    for site, member in members.items():
+        host.take(site, member.handle(host.request))
+    host.finish()
+    assert accepted(events) == [3]
+
+
+def test_an_excuse_that_comes_late_is_none_for_the_next_round() -> None:
+    host, members, events = enrolled()
+    for site, member in members.items():
+        host.take(site, member.handle(host.request))
+    host.finish()
+    with pytest.raises(PolicyError, match="nothing was asked"):
+        host.fault("a", "policy", "late")
+    host.begin()
+    for site, member in members.items():
+        host.take(site, member.handle(host.request))
+    host.finish()
+    assert accepted(events) == [3, 3]

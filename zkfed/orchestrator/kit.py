@@ -8,6 +8,8 @@ the kit before the first round, or makes it anew from the same policy; a node's 
 from __future__ import annotations
 
 import contextlib
+import io
+import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from zkfed.updates.signing import SigningKey
 __all__ = ["open_identity", "open_node", "open_provers", "write_kit"]
 
 _ARRAYS = ("features", "labels", "base")
+ARRAY_BYTES_MAX = 1 << 30
 _KEYS = ("statement", "noise", "registration")
 
 
@@ -80,6 +83,7 @@ def open_provers(folder: str | Path, *, executor: Executor | None = None) -> Pro
     Raises:
         StoreFault: A file cannot be read.
         DecodeError, PolicyError, KeyRefused: It does not hold what its name says.
+        LimitExceeded: A file is larger than any such file may be.
     """
     policy, keys = _policy_and_keys(Path(folder))
     return Provers(policy, keys, proving=None if executor is None else proving_in(executor, folder))
@@ -123,12 +127,19 @@ def _array(path: Path) -> npt.NDArray[Any] | None:
     """Returns an array of a kit, None where it has none."""
     if not path.exists():
         return None
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise StoreFault(f"{path.name} cannot be read: {error.strerror}") from None
-    except (ValueError, EOFError):
-        raise DecodeError(f"{path.name} is no NumPy array without objects") from None
-    if not isinstance(loaded, np.ndarray):
+    data = map_file(path, ARRAY_BYTES_MAX)
+    if bytes(data[:4]) == b"PK\x03\x04":
         raise PolicyError(f"{path.name} holds several arrays, expected one")
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, kind = read(file)
+        # NumPy makes room for what a header says before it looks whether so much is there.
+        if kind.hasobject or math.prod(shape) * kind.itemsize != len(data) - file.tell():
+            raise ValueError("objects, or another size")
+        file.seek(0)
+        loaded: npt.NDArray[Any] = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError):
+        raise DecodeError(f"{path.name} is no NumPy array without objects, or is cut") from None
     return loaded

@@ -117,8 +117,10 @@ class NodeMailbox:
                 yield from drive(self.node.run(1), self._carry)
                 self.transport.publish(f"{self.name}/records", self.node.transcript.rounds[-1].encode())
         finally:
-            self._post(b"", ())
-            self.node.end()
+            try:
+                self._post(b"", ())
+            finally:
+                self.node.end()  # the key holder may be reached where the devices are not
 
     def _post(self, request: bytes, clients: tuple[str, ...]) -> bytes:
         body = Writer("zkfed/v1/posted-ask").u64(self._number).bytes(request)

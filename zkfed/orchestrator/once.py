@@ -89,8 +89,15 @@ class AskedOnce:
                 raise
 
     def fault(self, site: str, code: str, reason: str) -> None:
-        """Notes that a site has no answer, in its own words; raises Replay if it has answered."""
+        """Notes that a site has no answer, in its own words.
+
+        Raises:
+            Replay: The site has answered already.
+            PolicyError: Nothing was asked.
+        """
         with self._lock:
+            if self._ask is None:  # noted now, it would be this site's answer of the next round
+                raise PolicyError(f"nothing was asked, and {excerpt(site)} says why it has no answer")
             if site in self._answers or site in self._faults:
                 raise Replay(f"{excerpt(site)} has answered this request already")
             self._faults[site] = Fault(self._keys.get(site, site), excerpt(code), f"the site says {excerpt(reason)}")
@@ -130,7 +137,7 @@ class AskedOnce:
             raise LimitExceeded(f"an answer of {len(answer)} bytes, at most {MESSAGE_BYTES_MAX} are accepted")
         signer = answer_signer(answer, kind)
         if kind == "enrol":
-            if signer in self._keys.values():
+            if any(key == signer and of != site for of, key in self._keys.items()):
                 raise NotAuthorised("another site has enrolled this key")
             self._keys[site] = signer
         elif self._keys.get(site) != signer:

@@ -260,6 +260,8 @@ class Rounds:
             state.reason = state.fault
             return
         commit_of = {client: name for name, (client, _) in state.commits.items()}
+        if not commit_of:
+            return  # an ask to nobody would wait for nobody
         reveals = {"reveals": Writer("zkfed/v1/reveals").list(state.reveals).finish()}
         channel = self._channel(state, "commits")
         ask = Ask("look", tuple(commit_of), reveals, state.receipts, round=state.number, channel=channel)
@@ -329,7 +331,10 @@ class Rounds:
             parts = {"announcement": announcement, "encryption_key": key}
             where = self._channel(state, "sealed", announced)
             number = {"round": state.number, "attempt": body.attempt, "group": body.group}
-            replies = (yield Ask("seal", clients, parts, state.receipts, channel=where, **number)) or Replies()
+            replies = None  # an ask to nobody would wait for nobody
+            if clients:
+                replies = yield Ask("seal", clients, parts, state.receipts, channel=where, **number)
+            replies = replies or Replies()
             state.receipts = {}
             yield from self._note_faults(state, replies.faults, attempt=body.attempt)
             messages = replies.messages
