@@ -18,7 +18,7 @@ from tests.layers.parties import Cohort, provers
 from tests.orchestrator.hosting import carry, ingredients
 from zkfed.adapters.processes import ProcessExecutor, SerialExecutor
 from zkfed.encoding import Reader, Writer
-from zkfed.errors import KeyRefused, ProofInvalid, StoreFault, TransportError, UnsatisfiedConstraint
+from zkfed.errors import IntegrityError, KeyRefused, ProofInvalid, StoreFault, TransportError, UnsatisfiedConstraint
 from zkfed.layers.heart import Device, register_rows
 from zkfed.layers.round_state import Proving, decode_task, encode_task, prove_round
 from zkfed.local import LocalFederation
@@ -249,6 +249,14 @@ def test_a_task_is_read_as_it_was_written(make: type[Cohort]) -> None:
     proof = prove_round(device._prover, cohort.agreement, client, read)
     state.proof = proof
     assert cohort.adder.receive_sealed(device.seal(opened.announcement, opened.key)).is_accepted
+
+
+def test_a_task_in_anothers_name_is_none() -> None:
+    cohort = Cohort(devices=2)
+    cohort.start()
+    task = encode_task(cohort.devices[1].public_key, cohort.devices[0]._current())
+    with pytest.raises(IntegrityError, match="another device's"):
+        decode_task(task, cohort.agreement)
 
 
 @pytest.mark.parametrize("work", ["prove", "register"])

@@ -93,6 +93,11 @@ _ON_A_WORKER = (
         f"{_ELSEWHERE}::test_keys_of_another_circuit_or_setup_are_refused", _OTHER,
     ),
     Check(
+        "gets a task in another device's name", "the commit's signer", "layers/round_state.py",
+        "if commit.signer != client or body.announcement != first.digest:", "if False:",
+        f"{_ELSEWHERE}::test_a_task_in_anothers_name_is_none",
+    ),
+    Check(
         "dies each time", "a number of tries", "adapters/processes.py", "if lost > self._retries:", "if False:",
         f"{_WORKERS}::test_a_process_that_dies_each_time_ends_in_a_typed_error_and_refuses_nobody",
     ),
