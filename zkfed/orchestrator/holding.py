@@ -26,7 +26,6 @@ from zkfed.groth16.prove import Prover
 from zkfed.layers.holder import KeyHolder
 from zkfed.layers.transcript import RoundRecord, Transcript
 from zkfed.orchestrator.exchange import WAIT_S, federation_name
-from zkfed.orchestrator.notes import fault_of
 from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport, wait_for
 from zkfed.statements.update_bound import noise_circuit
@@ -209,8 +208,10 @@ class HolderMailbox:
         code, reason, answer = "", "", list[bytes]()
         try:
             answer = self._handle(kind, parts)
-        except Exception as error:  # noqa: BLE001 - the node gets an answer, whatever broke
-            code, reason = fault_of(error)
+        except ZkfedError as error:
+            code, reason = error.code, str(error)
+        except Exception as error:  # noqa: BLE001 - the node gets an answer, whatever broke; its text may hold secrets
+            code, reason = "holder-failed", f"the key holder's process raised {type(error).__name__}"
         w = Writer("zkfed/v1/holder-answer").bytes(asked).text(code).text(excerpt(reason, _REASON_CHARACTERS))
         signed = self._key.sign(ANSWER, w.list(answer).finish())
         self._unsent = f"{self._name}/holder/answers/{number}", signed.encode()
