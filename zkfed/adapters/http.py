@@ -67,7 +67,11 @@ class HttpTransport:
             import httpx
         except ImportError:
             raise TransportError("HTTP needs httpx: pip install 'zkfed[http]'") from None
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            (parts.hostname or "").encode("idna")  # too long a name fails where it is looked up otherwise
+        except ValueError:  # UnicodeError is one
+            raise TransportError("the URL is malformed: expected http://HOST or https://HOST") from None
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
             raise TransportError(
                 f"{excerpt(parts.hostname or url, 80)!r}: expected http://HOST or https://HOST, without a password"

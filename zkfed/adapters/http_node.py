@@ -21,14 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from zkfed.errors import (
-    DecodeError,
-    LimitExceeded,
-    NotAuthorised,
-    SignatureInvalid,
-    TransportError,
-    ZkfedError,
-)
+from zkfed.errors import DecodeError, LimitExceeded, NotAuthorised, SignatureInvalid, TransportError, ZkfedError
 from zkfed.orchestrator.http_wire import BINARY, JSON, encode_page, request_signer
 from zkfed.ports import Transport
 
@@ -227,6 +220,10 @@ def serving(
         node.app, log_level="critical", access_log=False, timeout_keep_alive=30, server_header=False, lifespan="off",
         ssl_certfile=certificate, ssl_keyfile=private, limit_concurrency=4096, http="h11", ws="none",
     )  # fmt: skip
+    try:
+        config.load()  # reads the certificate here, and not in the thread
+    except (OSError, ValueError):
+        raise TransportError("TLS: expected two PEM files, a certificate and the key that belongs to it") from None
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -241,7 +238,7 @@ def serving(
     try:
         while not server.started and thread.is_alive():
             time.sleep(0.01)
-        yield f"{'https' if tls else 'http'}://{host}:{listener.getsockname()[1]}"
+        yield f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(10)
