@@ -15,6 +15,9 @@ from tests.layers.parties import Cohort, proving_keys
 from tests.orchestrator.test_rounds_in_ledger import ledger_at
 from zkfed.cli import main as command_line
 from zkfed.cli.main import COMMANDS, main
+from zkfed.orchestrator.events import Event
+from zkfed.renderers import following
+from zkfed.renderers.plain import PlainRenderer
 from zkfed.updates.key_file import create_key, load_key
 from zkfed.updates.signing import SigningKey
 
@@ -180,10 +183,20 @@ def test_a_reader_that_goes_away_ends_the_output_quietly() -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_demo_runs_and_keeps_its_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = ["demo", "--devices", "4", "--rounds", "1", "--out", str(tmp_path / "record")]
-    assert envelope(small, capsys)["status"] == "ok"
+def test_demo_that_is_stopped_keeps_the_rounds_that_were_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Stops(PlainRenderer):
+        def show(self, event: Event) -> None:
+            if getattr(event, "round", 0) == 2:
+                raise KeyboardInterrupt
+            super().show(event)
+
+    monkeypatch.setitem(following.RENDERERS, "plain", Stops)
+    small = ["demo", "--devices", "4", "--rounds", "2", "--out", str(tmp_path / "record")]
+    assert envelope(small, capsys)["status"] == "interrupted"
     assert main(["check", str(tmp_path / "record")]) == 0
+    assert capsys.readouterr().out.startswith("holds: 1 rounds")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from examples.serve_and_join import run
+from tests.cli.documented import fields_of
 from tests.orchestrator.hosting import carry, federation
 from zkfed.cli.main import main
 from zkfed.cli.rows import read_model, read_rows
@@ -21,8 +22,10 @@ def test_five_processes_and_a_check(tmp_path: Path, capsys: pytest.CaptureFixtur
     node, holder, *devices = run(tmp_path)
     assert node["status"] == "ok"
     assert holder["data"] == {"rounds": 1, "opened": 1, "policy": node["data"]["federation"]}
+    for command, said in (("serve", node), ("hold", holder), ("join", devices[0])):
+        assert set(said["data"]) == fields_of(command)
     assert len((tmp_path / "holder.journal").read_text().split()) == 1
-    assert [d["data"]["rounds"] for d in devices] == [1, 1, 1]
+    assert [(d["data"]["rounds"], d["data"]["counted"]) for d in devices] == [(1, 1)] * 3
     assert {d["data"]["policy"] for d in devices} == {node["data"]["federation"]}
     assert main(["check", str(tmp_path / "transcript"), "--format", "json"]) == 0
     checked = json.loads(capsys.readouterr().out)

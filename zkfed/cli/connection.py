@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from zkfed.cli.arguments import seconds
 from zkfed.cli.output import Output, Usage
 from zkfed.errors import StoreFault, TransportError
 
@@ -29,7 +30,7 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url")
     parser.add_argument("--federation", required=True, help="64 hexadecimal digits, as the node printed them")
     parser.add_argument("--ca", type=Path, help="certificates to trust, in place of the system's")
-    parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for a node that does not answer")
+    parser.add_argument("--wait", type=seconds, default=60.0, help="seconds to wait for a node that does not answer")
 
 
 def read_digest(text: str, what: str) -> bytes:
@@ -64,22 +65,25 @@ def connected(
     tls, timeout_s, key = _trusted(options.ca), min(30.0, max(options.wait, 1.0)), open_key()
     transport = HttpTransport(options.url, key=key, tls=tls, timeout_s=timeout_s)
     try:
-        policy = patient(lambda: fetch_policy(transport, digest), options.wait)
+        policy = patient(lambda: fetch_policy(transport, digest), options.wait, output.say)
         output.say(describe_policy(policy))
         yield transport, policy, key
     finally:
         transport.close()
 
 
-def patient(call: Callable[[], T], wait_s: float) -> T:
-    """Returns what a call returns; one that fails with TransportError is made again for `wait_s` seconds."""
-    give_up_s = time.monotonic() + wait_s
+def patient(call: Callable[[], T], wait_s: float, say: Callable[[str], None]) -> T:
+    """Returns what a call returns; one that fails with TransportError is made again for `wait_s` seconds, and told."""
+    give_up_s, is_told = time.monotonic() + wait_s, False
     while True:
         try:
             return call()
-        except TransportError:
-            if time.monotonic() > give_up_s:
+        except TransportError as fault:
+            if time.monotonic() >= give_up_s:
                 raise
+            if not is_told:
+                say(f"{fault}; trying for {wait_s:g} s")
+                is_told = True
             time.sleep(PAUSE_S)
 
 

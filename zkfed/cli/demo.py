@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from zkfed.cli.arguments import make_folder, whole
 from zkfed.cli.output import HOLDS, Missing, Output
 
 __all__ = ["add_parser", "run"]
@@ -16,8 +17,8 @@ __all__ = ["add_parser", "run"]
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command."""
     added: argparse.ArgumentParser = commands.add_parser("demo", help="a small federation on real data, in one process")
-    added.add_argument("--devices", type=int, default=80)
-    added.add_argument("--rounds", type=int, default=2)
+    added.add_argument("--devices", type=whole(2, 1300), default=80)
+    added.add_argument("--rounds", type=whole(1, 1000), default=2)
     added.add_argument("--out", type=Path, help="where to put the transcript")
     return added
 
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from zkfed.policy import Improvement, LinearModel, RoundPolicy
     from zkfed.renderers.following import follow, renderer
 
+    make_folder(options.out)
     digits = load_digits()
     # Means of 2 x 2 pixels: 170 parameters, so that the noise of so few devices leaves something to see.
     x, y = digits.images.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16) / 8.0 - 1.0, digits.target
@@ -44,11 +46,13 @@ def run(options: argparse.Namespace, output: Output) -> int:
     )  # fmt: skip
     shards = [Shard(x[400 + i :: options.devices], y[400 + i :: options.devices]) for i in range(options.devices)]
     federation = LocalFederation(policy, shards, benchmark=(x[:200], y[:200]))
-    for _ in follow(federation.run(options.rounds), renderer("auto", stream=output.err)):
-        pass
+    try:
+        for _ in follow(federation.run(options.rounds), renderer("auto", stream=output.err)):
+            pass
+    finally:
+        if options.out is not None and federation.transcript.rounds:
+            federation.transcript.save(options.out)
     check_release(federation.transcript)
-    if options.out is not None:
-        federation.transcript.save(options.out)
     test = np.hstack([x[200:400], np.ones((200, 1))])
     accuracy = float((np.argmax(test @ federation.model, axis=1) == y[200:400]).mean())
     text = f"accuracy on 200 rows that nobody trained on: {accuracy:.1%}\n{federation.guarantee()}"

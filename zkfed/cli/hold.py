@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from zkfed.cli.arguments import make_folder
 from zkfed.cli.connection import add_connection, connected, patient
-from zkfed.cli.output import HOLDS, Output
+from zkfed.cli.output import HOLDS, Output, Usage
 
 __all__ = ["add_parser", "run"]
 
@@ -35,17 +36,20 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from zkfed.updates.key_file import load_key
 
     journal, asked = options.journal or options.key.with_suffix(".journal"), dict[str, int]()
+    if journal == options.key:
+        raise Usage("--journal: expected another file than --key, such as holder.journal")
+    make_folder(journal.parent)  # found out when the first sum is to be opened, it would end the federation
     with connected(options, lambda: load_key(options.key), output) as (transport, policy, key):
         keys = fetch_keys(transport, federation_name(policy)) if options.keys is None else load_keys(options.keys)
         mailbox = HolderMailbox(policy, key, keys, transport, journal=journal)
         output.say(f"key holder {key.public.hex()}; stopping it ends the federation")
         while not mailbox.is_over:
-            kind = patient(mailbox.poll, options.wait)
+            kind = patient(mailbox.poll, options.wait, output.say)
             if kind:
                 asked[kind] = asked.get(kind, 0) + 1
                 output.say(f"answered: {kind}")
             else:
-                patient(mailbox.wait, options.wait)
+                patient(mailbox.wait, options.wait, output.say)
     output.result(
         f"{asked.get('settle', 0)} rounds settled, {asked.get('open', 0)} sums opened",
         {"rounds": asked.get("settle", 0), "opened": asked.get("open", 0), "policy": policy.digest.hex()},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +14,11 @@ from typing import Any
 from zkfed.cli.output import HOLDS, Output
 from zkfed.errors import DecodeError, StoreFault, ZkfedError, excerpt
 
-__all__ = ["add_parser", "describe", "run"]
+__all__ = ["add_parser", "as_data", "describe", "in_lines", "run"]
 
 FILE_BYTES_MAX = 1 << 32
 READ_BYTES_MAX = 1 << 27
+TEXT_BYTES_MAX = 1 << 22
 Facts = dict[str, Any]
 
 
@@ -29,8 +32,19 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace, output: Output) -> int:
     """Prints kind, size, digest and public fields."""
     what = describe(options.file)
-    output.result("\n".join(f"{name:12}{value}" for name, value in what.items()), what)
+    output.result(in_lines(what), as_data(what))
     return HOLDS
+
+
+def as_data(facts: Facts) -> Facts:
+    """Returns facts for the envelope, whose names have no spaces."""
+    return {name.replace(" ", "_"): value for name, value in facts.items()}
+
+
+def in_lines(facts: Facts) -> str:
+    """Returns facts for people, one a line, the values below each other."""
+    width = max(map(len, facts)) + 2
+    return "\n".join(f"{name:{width}}{value}" for name, value in facts.items())
 
 
 def describe(path: Path) -> Facts:
@@ -41,10 +55,17 @@ def describe(path: Path) -> Facts:
         StoreFault: It cannot be read.
         LimitExceeded: It is larger than any such file.
     """
-    from zkfed.files import map_file
-
     if path.is_dir():
         return _folder(path)
+    found = _file(path)
+    if "secret" in found:
+        found.pop("sha256", None)  # of little that can be guessed, a digest tells whether the guess is right
+    return found
+
+
+def _file(path: Path) -> Facts:
+    from zkfed.files import map_file
+
     data = map_file(path, FILE_BYTES_MAX)
     facts: Facts = {"kind": "", "bytes": len(data)}
     if len(data) <= READ_BYTES_MAX:
@@ -55,6 +76,8 @@ def describe(path: Path) -> Facts:
     if head.startswith(b"zkfed device store 1\n"):
         return facts | {"kind": "device store", "secret": "encrypted observations of one person; not shown"}
     tag = _tag(head)
+    if head[:4] in CONTAINERS:
+        return facts | _container(path, head[:4])
     if _tag(head[4:]) == "zkfed/v2/proving-key":  # behind the length of its header
         return facts | _proving_key(path)
     if tag in SECRET:
@@ -68,7 +91,10 @@ def describe(path: Path) -> Facts:
     if tag.startswith("zkfed/"):
         _check_items(tag, data)
         return facts | {"kind": tag, "note": "whole; what it says is not checked"}
-    raise DecodeError(f"no file of zkfed: it begins with {excerpt(head[:32])}")
+    if (read := _text(bytes(data))) is not None:
+        return facts | read
+    what = f"begins with {excerpt(head[:32])}" if data else "is empty"
+    raise DecodeError(f"no file of zkfed: it {what}")
 
 
 def _check_items(tag: str, data: memoryview) -> None:
@@ -78,6 +104,29 @@ def _check_items(tag: str, data: memoryview) -> None:
         at += 4 + int.from_bytes(data[at : at + 4], "big")
     if at != len(data):
         raise DecodeError(f"{tag}: {len(data)} bytes, which end inside an item: the file was cut off or changed")
+
+
+def _container(path: Path, magic: bytes) -> Facts:
+    """Says what a file of constraints or of a witness is, as snarkjs reads and writes them too."""
+    from zkfed.interop.container import read_sections
+
+    kind, version = CONTAINERS[magic]
+    sections = read_sections(path, (magic, version), ())
+    return {"kind": kind, "sections": len(sections)} | ({"secret": "not shown"} if magic == b"wtns" else {})
+
+
+def _text(data: bytes) -> Facts | None:
+    """Says what a file of text is: a journal of decryptions, or a key or proof for snarkjs; None is neither."""
+    if re.fullmatch(rb"(?:[0-9a-f]{64}\n)+", data):
+        return {"kind": "journal of decryptions", "decryptions": data.count(b"\n")}
+    if not data.startswith(b"{"):
+        return None
+    try:
+        value = json.loads(data[: TEXT_BYTES_MAX + 1])
+    except (ValueError, RecursionError):
+        return None
+    kind = next((SNARKJS[name] for name in SNARKJS if name in value), None)
+    return None if kind is None else {"kind": kind, "protocol": excerpt(str(value.get("protocol")), 32)}
 
 
 def _consents(path: Path) -> Facts:
@@ -99,7 +148,7 @@ def _folder(path: Path) -> Facts:
     from zkfed.layers.transcript import Transcript
 
     if not (path / "index").exists():
-        raise StoreFault("the folder holds no transcript: no file `index` is in it")
+        raise StoreFault("the folder holds no transcript, no file `index` is in it: name one of its files")
     transcript = Transcript.load(path)
     policy = transcript.agreement.policy
     return {
@@ -204,6 +253,8 @@ def _public_half(tag: str, path: Path) -> Facts:
         return {"warning": str(error)}
 
 
+CONTAINERS = {b"r1cs": ("constraints of a circuit (r1cs)", 1), b"wtns": ("witness of a circuit (wtns)", 2)}
+SNARKJS = {"vk_alpha_1": "verifying key (snarkjs)", "pi_a": "proof (snarkjs)"}
 SECRET = {
     "zkfed/v1/signing-key": "signing key of a device", "zkfed/v1/member": "state of a device",
     "zkfed/v1/device-round": "state of a device's round",

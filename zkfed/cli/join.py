@@ -6,12 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zkfed.cli.arguments import make_folder
 from zkfed.cli.connection import add_connection, connected, patient
 from zkfed.cli.output import HOLDS, Output
 from zkfed.errors import DecodeError, StoreFault, TransportError
 
 if TYPE_CHECKING:
-    from zkfed.layers.transcript import Transcript
+    from zkfed.layers.transcript import RoundRecord, Transcript
     from zkfed.orchestrator.mailbox import MemberMailbox
     from zkfed.orchestrator.member import Member
     from zkfed.policy import RoundPolicy
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from zkfed.updates.signing import SigningKey
 
 __all__ = ["add_parser", "run"]
+
+SEAL_BYTES_MAX = 1 << 16
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -38,6 +41,9 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from zkfed.layers.bridge import check_release
     from zkfed.orchestrator.mailbox import MemberMailbox
 
+    make_folder(options.out)
+    if options.state is not None:
+        make_folder(options.state.parent)  # found out in the middle of a round, it would end it
     with connected(options, lambda: _key(options.key), output) as (transport, policy, key):
         member = _member(options, policy, transport, key)
         mailbox = MemberMailbox(member, transport, policy=policy, key=key, keep=_keeper(options.state))
@@ -47,20 +53,21 @@ def run(options: argparse.Namespace, output: Output) -> int:
     check_release(transcript)
     if options.out is not None:
         transcript.save(options.out)
+    rounds, counted = len(transcript.rounds), sum(_is_in(record, key.public) for record in transcript.rounds)
     output.result(
-        f"holds: {len(transcript.rounds)} rounds, checked by this device",
-        {"rounds": len(transcript.rounds), "public_key": key.public.hex(), "policy": policy.digest.hex()},
+        f"holds: {rounds} rounds, checked by this device; its own update is in {counted} of them",
+        {"rounds": rounds, "counted": counted, "public_key": key.public.hex(), "policy": policy.digest.hex()},
     )
     return HOLDS
 
 
 def _take_part(mailbox: MemberMailbox, output: Output, wait_s: float) -> None:
     while not mailbox.is_over:
-        kind = patient(mailbox.poll, wait_s)
+        kind = patient(mailbox.poll, wait_s, output.say)
         if kind:
             output.say(f"answered: {kind}")
         elif not mailbox.is_over:
-            patient(mailbox.wait, wait_s)
+            patient(mailbox.wait, wait_s, output.say)
 
 
 def _key(path: Path | None) -> SigningKey:
@@ -74,7 +81,7 @@ def _key(path: Path | None) -> SigningKey:
 
 
 def _member(options: argparse.Namespace, policy: RoundPolicy, transport: Transport, key: SigningKey) -> Member:
-    from zkfed.cli.rows import read_model, read_rows
+    from zkfed.cli.rows import check_labels, read_model, read_rows
     from zkfed.orchestrator.client import Shard, Train, proximal_least_squares
     from zkfed.orchestrator.exchange import federation_name
     from zkfed.orchestrator.key_parts import fetch_keys
@@ -85,6 +92,7 @@ def _member(options: argparse.Namespace, policy: RoundPolicy, transport: Transpo
         raise DecodeError(
             f"{options.data.name} has {features.shape[1]} features, the federation {policy.improvement.model.features}"
         )
+    check_labels(options.data, policy.improvement.model, (features, labels))
     train: Train = proximal_least_squares
     if options.model is not None:
         weights = read_model(options.model, policy.model.shape)
@@ -108,6 +116,17 @@ def _keeper(path: Path | None) -> Any:
     from zkfed.files import replace_file
 
     return None if path is None else lambda state: replace_file(path, [state], mode=0o600)
+
+
+def _is_in(record: RoundRecord, key: bytes) -> bool:
+    """Returns whether a device's update is in a released sum of a round that was checked."""
+    from zkfed.layers.transcript import outcome_of
+    from zkfed.updates.signing import Signed
+
+    released = (attempt for attempt in record.attempts if outcome_of(attempt)[0] == "release")
+    return any(
+        Signed.decode(s, "seal", limit=SEAL_BYTES_MAX).signer == key for attempt in released for s in attempt.seals
+    )
 
 
 def _record(mailbox: MemberMailbox, transport: Transport) -> Transcript:

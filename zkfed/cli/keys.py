@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from zkfed.cli.arguments import make_folder
 from zkfed.cli.output import HOLDS, Output
-from zkfed.errors import StoreFault
 
 __all__ = ["add_parser", "run"]
 
@@ -37,10 +37,10 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
 
 def _show(options: argparse.Namespace, output: Output) -> int:
-    from zkfed.cli.inspect import describe
+    from zkfed.cli.inspect import as_data, describe, in_lines
 
     what = describe(options.file)
-    output.result("\n".join(f"{name:12}{value}" for name, value in what.items()), what)
+    output.result(in_lines(what), as_data(what))
     return HOLDS
 
 
@@ -52,10 +52,7 @@ def _setup(options: argparse.Namespace, output: Output) -> int:
 
     model = LinearModel(features=options.features, classes=options.classes)
     Improvement(model=model, rows=options.rows, at_least=options.at_least)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreFault(f"the folder {options.out.name} cannot be made: {error.strerror}") from None
+    make_folder(options.out)
     circuits = {"statement": improvement_circuit(model, options.rows), "noise": noise_circuit(model.parameters)}
     for name, circuit in circuits.items():
         key = development_keys(circuit)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import sys
+from typing import NoReturn
 
+from zkfed import __version__
 from zkfed.cli.output import BUG, INTERRUPTED, MISSING, REFUSED, USAGE, Missing, Output, Usage
 from zkfed.errors import ZkfedError
 
@@ -16,9 +19,9 @@ COMMANDS = ("doctor", "demo", "check", "inspect", "keys", "serve", "join", "hold
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code; never ends in a traceback."""
-    options = _parser().parse_args(arguments)
-    output = Output(options.command, options.format)
+    output = Output(*_asked(arguments))
     try:
+        options = _parser().parse_args(arguments)
         return output.finish(options.run(options, output))
     except Usage as wrong:
         return output.finish(USAGE, ("usage", str(wrong)))
@@ -27,23 +30,42 @@ def main(arguments: list[str] | None = None) -> int:
     except ZkfedError as error:
         return output.finish(REFUSED, (error.code, str(error)))
     except KeyboardInterrupt:
-        return output.finish(INTERRUPTED, ("interrupted", "stopped; what was begun is spent and on record"))
+        return output.finish(INTERRUPTED, ("interrupted", "stopped; a round that was begun stays spent"))
     except BrokenPipeError:
         return output.finish(0)
     except Exception as bug:  # noqa: BLE001 - a text may hold a secret, so only the place is told
         return output.finish(BUG, ("bug", _place_of(bug)))
 
 
+class _Parser(argparse.ArgumentParser):
+    """Raises what is wrong, so that it is told as every other error is."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Usage(f"{message}; see `{self.prog} --help`")
+
+
+def _asked(arguments: list[str] | None) -> tuple[str, str]:
+    """Returns the command and the format that somebody seems to want, however wrong the rest is."""
+    words = sys.argv[1:] if arguments is None else arguments
+    command = next((word for word in words if word in COMMANDS), "")
+    is_json = "--format=json" in words or ("--format", "json") in itertools.pairwise(words)
+    return command, "json" if is_json else "text"
+
+
 def _parser() -> argparse.ArgumentParser:
     name = "python -m zkfed" if sys.argv[0].endswith(("__main__.py", "pytest", "-c")) else "zkfed"
-    parser = argparse.ArgumentParser(prog=name, description="Collective learning that can be checked.")
+    parser = _Parser(prog=name, description="Collective learning that can be checked.")
+    parser.add_argument("--version", action="version", version=f"zkfed {__version__}")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="json: one envelope on stdout")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         module = importlib.import_module(f"zkfed.cli.{command}")
         added: argparse.ArgumentParser = module.add_parser(commands)
         if not added.get_default("run"):
             added.set_defaults(run=module.run)
-        added.add_argument("--format", choices=("text", "json"), default="text", help="one JSON envelope on stdout")
+        added.add_argument(
+            "--format", choices=("text", "json"), default=argparse.SUPPRESS, help="json: one envelope on stdout"
+        )
     return parser
 
 

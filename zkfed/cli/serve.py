@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zkfed.cli.arguments import make_folder, seconds, whole
 from zkfed.cli.output import HOLDS, Output
-from zkfed.errors import DecodeError, ZkfedError
+from zkfed.errors import DecodeError, PolicyError, ZkfedError
 
 if TYPE_CHECKING:
     from zkfed.groth16.keys import ProvingKey
@@ -27,9 +28,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     added.add_argument(
         "--benchmark", type=Path, required=True, help="public rows: CSV with the label last, or NPZ of X, y"
     )
-    added.add_argument("--classes", type=int, required=True, help="1 for regression")
-    added.add_argument("--devices", type=int, required=True, help="wait for so many, then begin")
-    added.add_argument("--rounds", type=int, default=1)
+    added.add_argument("--classes", type=whole(1, 4096), required=True, help="1 for regression")
+    added.add_argument("--devices", type=whole(2, 16384), required=True, help="wait for so many, then begin")
+    added.add_argument("--rounds", type=whole(1, 1_000_000), default=1)
     added.add_argument("--at-least", default="1%", help="improvement that every update proves")
     added.add_argument("--clip", type=float, default=1.0, help="norm bound of an update")
     added.add_argument("--epsilon", type=float, default=2.0, help="per attempt")
@@ -41,10 +42,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     added.add_argument("--store", type=Path, help="folder for the messages; memory without it")
     added.add_argument("--out", type=Path, help="folder for the transcript")
     added.add_argument("--host", default="127.0.0.1")
-    added.add_argument("--port", type=int, default=8790)
+    added.add_argument("--port", type=whole(0, 65535), default=8790, help="0 takes a free one")
     added.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"), help="files; without them there is no TLS")
-    added.add_argument("--window", type=float, default=600.0, help="seconds that a device has for one answer")
-    added.add_argument("--linger", type=float, default=2.0, help="seconds that the records stay up at the end")
+    added.add_argument("--window", type=seconds, default=600.0, help="seconds that a device has for one answer")
+    added.add_argument("--linger", type=seconds, default=2.0, help="seconds that the records stay up at the end")
     return added
 
 
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from zkfed.adapters.http_node import HttpNode, serving
     from zkfed.adapters.memory import MemoryTransport
     from zkfed.cli.connection import read_digest
-    from zkfed.cli.rows import read_rows
+    from zkfed.cli.rows import check_labels, read_rows
     from zkfed.orchestrator.holding import HolderLink
     from zkfed.orchestrator.key_parts import publish_keys
     from zkfed.orchestrator.mailbox import NodeMailbox
@@ -67,12 +68,14 @@ def run(options: argparse.Namespace, output: Output) -> int:
         None if options.holder is None else read_digest(options.holder, "--holder, which `zkfed keys sign` printed")
     )
     benchmark = read_rows(options.benchmark)
+    make_folder(options.out)
     model = LinearModel(features=benchmark[0].shape[1], classes=options.classes)
     policy = RoundPolicy(
         statement=Improvement(model=model, rows=len(benchmark[0]), at_least=options.at_least), clip_norm=options.clip,
         epsilon=options.epsilon, delta=options.delta, min_clients=2, max_clients=max(64, options.devices),
         epsilon_max=options.epsilon_max,
     )  # fmt: skip
+    check_labels(options.benchmark, model, benchmark)
     keys = make_keys(policy) if options.keys is None else load_keys(options.keys)
     store = MemoryTransport() if options.store is None else FilesystemTransport(options.store)
     link = None if holder is None else HolderLink(holder, store, patience_s=options.window)
@@ -91,16 +94,23 @@ def run(options: argparse.Namespace, output: Output) -> int:
         else:
             output.say("and the key holder, who decrypts nothing but noised sums, joins with")
             output.say(f"  zkfed hold {url} --federation {node.policy.digest.hex()} --key FILE")
-        for _ in follow(mailbox.run(options.rounds), renderer("auto", stream=output.err)):
-            pass
+        try:
+            for _ in follow(mailbox.run(options.rounds), renderer("auto", stream=output.err)):
+                pass
+        finally:
+            _save(node, options.out)  # rounds that were released are on record, however the next one ends
         time.sleep(options.linger)  # devices fetch the last records, and check them
-    if options.out is not None:
-        node.transcript.save(options.out)
     output.result(
         f"{len(node.transcript.rounds)} rounds on record\n{node.guarantee()}",
         {"url": url, "federation": node.policy.digest.hex(), "rounds": len(node.transcript.rounds)},
     )
     return HOLDS
+
+
+def _save(node: Node, folder: Path | None) -> None:
+    with contextlib.suppress(PolicyError):  # there is no record before the enrolment
+        if folder is not None and node.transcript.rounds:
+            node.transcript.save(folder)
 
 
 def may_answer(node: Node, channel: str, key: bytes) -> bool:

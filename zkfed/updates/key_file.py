@@ -34,7 +34,7 @@ def create_key(path: Path) -> SigningKey:
             file.flush()
             os.fsync(file.fileno())
     except FileExistsError:
-        raise KeyExists(f"{path.name} is there already: a key is never written over") from None
+        raise KeyExists(f"{path.name or path} is there already: a key is never written over") from None
     except OSError as error:
         raise StoreFault(f"{path.name} cannot be written: {error.strerror}") from None
     return SigningKey(seed)
