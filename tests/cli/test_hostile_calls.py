@@ -82,6 +82,25 @@ def test_a_narrow_encoding_takes_every_name(tmp_path: Path) -> None:
     assert rb"key file    schl\xfcssel: refused" in done.stdout
 
 
+def test_a_package_that_is_missing_is_named() -> None:
+    """Without the folder of installed packages there is no numpy either."""
+    bare = [sys.executable, "-S", "-m", "zkfed"]
+    done = subprocess.run([*bare, "doctor"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "needed      numpy MISSING" in done.stdout
+    done = subprocess.run([*bare, "backends", "--format", "json"], capture_output=True, text=True, check=False)
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (3, "missing")
+    assert done.stderr.startswith("missing: the module numpy is not installed")
+
+
+def test_keys_are_not_set_up_twice(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "noise.key").touch()
+    setup = ["keys", "setup", "--features", "2", "--classes", "1", "--rows", "8", "--out", str(tmp_path)]
+    assert main(setup) == 1
+    assert "noise.key is in" in capsys.readouterr().err
+    assert not (tmp_path / "statement.key").exists()
+
+
 def test_archives_that_unpack_to_more_than_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "FILE_BYTES_MAX", 1 << 20)
     bomb, claim = tmp_path / "bomb.npz", tmp_path / "claim.npz"

@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from zkfed.cli.arguments import make_folder, whole
 from zkfed.cli.output import HOLDS, Missing, Output
 
@@ -25,6 +23,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Runs it, checks its record, and says how well the model does on rows that nobody trained on."""
+    import numpy as np
+
     try:
         from sklearn.datasets import load_digits  # type: ignore[import-untyped]
     except ImportError:

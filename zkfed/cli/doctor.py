@@ -7,9 +7,12 @@ import importlib.metadata
 import platform
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zkfed.cli.output import HOLDS, MISSING, Output
+
+if TYPE_CHECKING:
+    from zkfed.algebra.backend import BackendStatus
 
 __all__ = ["add_parser", "run"]
 
@@ -33,11 +36,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace, output: Output) -> int:
     """Looks at Python, packages, backend, CPU, key files and servers; exit code 3 if a needed one is missing."""
     from zkfed import __version__
-    from zkfed.algebra.backend import backends
 
     needed = {name: _version(name) for name in NEEDED}
     extras = {name: {p: _version(p) for p in packages} for name, packages in EXTRAS.items()}
-    chosen = [b for b in backends() if b.is_chosen]
+    chosen = _chosen()
     flags = _cpu_flags()
     servers = {name: _found(name) for name in SERVERS}
     keys = {str(path.name): _key(path) for path in options.keys}
@@ -61,6 +63,14 @@ def run(options: argparse.Namespace, output: Output) -> int:
     }  # fmt: skip
     output.result("\n".join(lines), data)
     return MISSING if missing or any(what.startswith("refused") for what in keys.values()) else HOLDS
+
+
+def _chosen() -> list[BackendStatus]:
+    try:
+        from zkfed.algebra.backend import backends
+    except ImportError:  # a needed package is missing, which is what is told below
+        return []
+    return [b for b in backends() if b.is_chosen]
 
 
 def _version(package: str) -> str:

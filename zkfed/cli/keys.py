@@ -49,10 +49,14 @@ def _setup(options: argparse.Namespace, output: Output) -> int:
     from zkfed.policy import Improvement, LinearModel
     from zkfed.statements.improvement import improvement_circuit
     from zkfed.statements.update_bound import noise_circuit
+    from zkfed.updates.key_file import KeyExists
 
     model = LinearModel(features=options.features, classes=options.classes)
     Improvement(model=model, rows=options.rows, at_least=options.at_least)
     make_folder(options.out)
+    there = [name for name in ("statement.key", "noise.key") if (options.out / name).exists()]
+    if there:
+        raise KeyExists(f"{there[0]} is in {options.out.name} already: a key is never written over")
     circuits = {"statement": improvement_circuit(model, options.rows), "noise": noise_circuit(model.parameters)}
     for name, circuit in circuits.items():
         key = development_keys(circuit)

@@ -29,6 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
         return output.finish(MISSING, ("missing", str(missing)))
     except ZkfedError as error:
         return output.finish(REFUSED, (error.code, str(error)))
+    except ModuleNotFoundError as fault:
+        if (fault.name or "zkfed").startswith("zkfed"):
+            return output.finish(BUG, ("bug", _place_of(fault)))
+        how = "`zkfed doctor` lists what is; pip install --force-reinstall zkfed"
+        return output.finish(MISSING, ("missing", f"the module {fault.name} is not installed: {how}"))
     except KeyboardInterrupt:
         return output.finish(INTERRUPTED, ("interrupted", "stopped; a round that was begun stays spent"))
     except BrokenPipeError:
