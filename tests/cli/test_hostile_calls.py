@@ -93,12 +93,27 @@ def test_a_package_that_is_missing_is_named() -> None:
     assert done.stderr.startswith("missing: the module numpy is not installed")
 
 
+def test_doctor_tells_of_every_key_whatever_its_name(tmp_path: Path, capsys: Capture) -> None:
+    paths = [str(tmp_path / folder / "noise.key") for folder in "ab"]
+    assert main(["doctor", "--keys", *paths, "--format", "json"]) == 3
+    assert list(json.loads(capsys.readouterr().out)["data"]["keys"]) == paths
+
+
 def test_keys_are_not_set_up_twice(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "noise.key").touch()
     setup = ["keys", "setup", "--features", "2", "--classes", "1", "--rows", "8", "--out", str(tmp_path)]
     assert main(setup) == 1
     assert "noise.key is in" in capsys.readouterr().err
     assert not (tmp_path / "statement.key").exists()
+
+
+def test_a_path_that_the_system_refuses_to_look_at(capsys: Capture) -> None:
+    """Too long a name, for one; a folder that others closed is the same to those who are not root."""
+    long = "a" * 300
+    for command in (["inspect", long], ["keys", "show", long], ["check", long], [*JOIN, "--wait", "0", "--key", long]):
+        assert main(command) == 1
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n"), err[:12]) == ("", 1, "store-fault:")
 
 
 def test_archives_that_unpack_to_more_than_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
     chosen = _chosen()
     flags = _cpu_flags()
     servers = {name: _found(name) for name in SERVERS}
-    keys = {str(path.name): _key(path) for path in options.keys}
+    names = [path.name for path in options.keys]
+    keys = {p.name if names.count(p.name) == 1 else str(p): _key(p) for p in options.keys}
     system = f"{platform.system()} {platform.machine()}"
     lines = [f"zkfed       {__version__}, Python {platform.python_version()} on {system}"]
     lines += [f"backend     {b.name} for {', '.join(b.curves)}: {b.reason}" for b in chosen]

@@ -6,11 +6,12 @@ import argparse
 import importlib
 import itertools
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from zkfed import __version__
 from zkfed.cli.output import BUG, INTERRUPTED, MISSING, REFUSED, USAGE, Missing, Output, Usage
-from zkfed.errors import ZkfedError
+from zkfed.errors import StoreFault, ZkfedError
 
 __all__ = ["COMMANDS", "main"]
 
@@ -38,6 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
         return output.finish(INTERRUPTED, ("interrupted", "stopped; a round that was begun stays spent"))
     except BrokenPipeError:
         return output.finish(0)
+    except OSError as fault:
+        # A path of somebody's may be refused wherever it is first looked at, even by asking whether it is there.
+        name = Path(str(fault.filename)).name if fault.filename else "the system"
+        return output.finish(
+            REFUSED, (StoreFault.code, f"{name} cannot be used: {fault.strerror or 'no reason given'}")
+        )
     except Exception as bug:  # noqa: BLE001 - a text may hold a secret, so only the place is told
         return output.finish(BUG, ("bug", _place_of(bug)))
 
