@@ -20,6 +20,7 @@ __all__ = [
     "CHANNEL_BYTES_MAX",
     "CHANNEL_CHARACTERS_MAX",
     "MESSAGE_BYTES_MAX",
+    "Counted",
     "Executor",
     "Transport",
     "Waiting",
@@ -105,6 +106,15 @@ class Executor(Protocol):
             TransportError: Workers were lost more often than the executor repeats, or cannot be
                 reached.
         """
+        ...
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """What a transport may have besides: saying how many messages there are without reading them."""
+
+    def count(self, channel: str) -> int:
+        """Returns how many messages `fetch` would return; raises as `fetch`, but for what only reading shows."""
         ...
 
 

@@ -54,6 +54,16 @@ def node() -> Iterator[Running]:
         running.still_works()
 
 
+@pytest.fixture
+def anybody() -> Iterator[Running]:
+    """A node whose channels are open to everybody, so that bodies come as far as they are read."""
+    store = MemoryTransport()
+    with serving(HttpNode(store, may_write=lambda channel, key: True)) as url:
+        running = Running(url, store)
+        yield running
+        running.still_works()
+
+
 def signed(body: bytes, path: str = "/v1/a", now_s: int | None = None, key: SigningKey = KEY) -> dict[str, str]:
     return signature_headers(key, "POST", path, body, now_s=int(time.time()) if now_s is None else now_s)
 
@@ -77,7 +87,10 @@ def test_who_did_not_sign_or_may_not_write_is_refused(node: Running) -> None:
     cases = [
         ({}, 403, "not-authorised"),
         (signed(b"x", key=stranger), 403, "not-authorised"),
-        (signed(b"y"), 401, "signature-invalid"),
+        (signed(b"y"), 400, "decode"),
+        (signed(b"y") | {"idempotency-key": hashlib.sha256(b"x").hexdigest()}, 401, "signature-invalid"),
+        (signed(b"x") | {"idempotency-key": ""}, 401, "signature-invalid"),
+        (signed(b"x") | {"idempotency-key": "zz"}, 401, "signature-invalid"),
         (signed(b"x", path="/v1/b"), 401, "signature-invalid"),
         (signed(b"x", now_s=int(time.time()) - 3600), 401, "signature-invalid"),
         (signed(b"x") | {"zkfed-time": "١٢"}, 401, "signature-invalid"),
@@ -101,7 +114,7 @@ def test_a_replayed_request_changes_nothing(node: Running) -> None:
 
 
 def test_an_idempotency_key_of_another_message_is_refused(node: Running) -> None:
-    status, said = node.post(b"x", idempotency_key=hashlib.sha256(b"y").hexdigest(), **signed(b"x"))
+    status, said = node.post(b"x", **signed(b"y"))
     assert (status, said.get("code")) == (400, "decode")
     assert node.store.fetch("a") == ()
 
@@ -121,19 +134,19 @@ def raw(node: Running, request: bytes, *, wait_s: float = 3.0) -> bytes:
 HEAD = b"POST /v1/a HTTP/1.1\r\nHost: n\r\nContent-Type: application/octet-stream\r\n"
 
 
-def test_ten_gigabytes_are_refused_before_they_come(node: Running) -> None:
+def test_ten_gigabytes_are_refused_before_they_come(anybody: Running) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    answer = raw(node, HEAD + b"Content-Length: 10000000000\r\n\r\n" + bytes(1 << 20))
+    answer = raw(anybody, HEAD + b"Content-Length: 10000000000\r\n\r\n" + bytes(1 << 20))
     assert answer.startswith(b"HTTP/1.1 413")
     assert json.loads(answer.split(b"\r\n\r\n")[1])["code"] == "limit-exceeded"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
 
 
-def test_a_body_without_an_end_costs_no_more_than_the_limit(node: Running) -> None:
+def test_a_body_without_an_end_costs_no_more_than_the_limit(anybody: Running) -> None:
     """Chunks as long as the node takes them: it stops at its limit of one message."""
     before, sent = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0
     piece = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
-    with socket.create_connection((node.host, node.port), timeout=5) as connection:
+    with socket.create_connection((anybody.host, anybody.port), timeout=5) as connection:
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
         try:
             for _ in range(10_000):
@@ -250,17 +263,17 @@ def test_a_store_that_fails_says_nothing_of_why(tmp_path: Path) -> None:
     assert b"secret" not in answer.content
 
 
-def test_a_thousand_idle_connections_do_not_delay_an_honest_one(node: Running) -> None:
+def test_a_thousand_idle_connections_do_not_delay_an_honest_one(anybody: Running) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
     idle = []
     try:
         for number in range(1000):
-            idle.append(socket.create_connection((node.host, node.port), timeout=5))
+            idle.append(socket.create_connection((anybody.host, anybody.port), timeout=5))
             if number % 2:
                 idle[-1].sendall(HEAD + b"Content-Length: 100\r\n\r\nx")  # begins, and never goes on
         start = time.perf_counter()
-        node.still_works()
+        anybody.still_works()
         assert time.perf_counter() - start < 2
     finally:
         for connection in idle:
@@ -296,3 +309,22 @@ def test_hundreds_that_wait_do_not_delay_an_honest_one(node: Running) -> None:
     finally:
         for connection in idle:
             connection.close()
+
+
+def lines(headers: dict[str, str]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+
+
+def test_who_may_not_write_is_refused_before_a_byte_of_its_body_is_taken(node: Running) -> None:
+    """Nor does it help to name a key that may, and no request stands in the way of those that do."""
+    stranger, named = signed(b"x", key=SigningKey.generate()), signed(b"x") | {"zkfed-signature": "0" * 128}
+    for headers, status in ({}, b"403"), (stranger, b"403"), (named, b"401"):
+        said = raw(node, HEAD + lines(headers) + b"Content-Length: 16000000\r\n\r\n")  # and none of them comes
+        assert said.startswith(b"HTTP/1.1 " + status)
+
+
+def test_a_host_header_does_not_move_a_signed_request_to_another_channel(node: Running) -> None:
+    head = b"POST /v1/b HTTP/1.1\r\nHost: n/v1/a?\r\nContent-Type: application/octet-stream\r\n"
+    said = raw(node, head + lines(signed(b"x")) + b"Content-Length: 1\r\n\r\nx")
+    assert said.startswith(b"HTTP/1.1 401")
+    assert node.store.fetch("b") == ()

@@ -7,6 +7,8 @@ from tests.evidence.cheats import Check
 __all__ = ["CARRIED"]
 
 _CLIENT, _SERVER, _WIRE = "adapters/http.py", "adapters/http_node.py", "orchestrator/http_wire.py"
+_HANGING = "adapters/test_http_hanging.py"
+_IDLE = "orchestrator/http_idle.py"
 _NATS, _MQTT, _DROP, _PIECES = (
     "adapters/nats.py",
     "adapters/mqtt.py",
@@ -66,7 +68,7 @@ _TO_A_NODE = (
     ),
     Check(
         "puts another body under a signed request", "its SHA-256 is signed", _WIRE,
-        "w.bytes(hashlib.sha256(body).digest()).u64(at_s)", "w.bytes(bytes(32)).u64(at_s)", _SIGNED,
+        "w.bytes(body_digest).u64(at_s)", "w.bytes(bytes(32)).u64(at_s)", _SIGNED,
     ),
     Check(
         "sends a signed request to another channel", "the path is signed", _WIRE, ".text(method).text(path)",
@@ -90,13 +92,38 @@ _TO_A_NODE = (
     ),
     Check(
         "signs with another key than it names", "the signature", _WIRE,
-        "verify_signature(public, bytes.fromhex(signature), _KIND, _to_sign(method, path, body, int(at)))", "pass",
+        "verify_signature(public, bytes.fromhex(signature), _KIND, "
+        "_to_sign(method, path, bytes.fromhex(named), int(at)))", "pass",
         _SIGNED,
     ),
     Check(
         "asks for a message whose number is none", "digits, and few", _SERVER,
         "if not (text.isascii() and text.isdigit() and len(text) < 10):", "if False:",
         f"{_AT_NODE}::test_what_is_no_number_is_said_to_be_none -k start",
+    ),
+    Check(
+        "takes the room of others' bodies with its own, though it may not write", "it is refused before its body",
+        _SERVER, 'key = request_signer(headers, "POST"',
+        'await self._body(request)\n        key = request_signer(headers, "POST"',
+        f"{_AT_NODE}::test_who_may_not_write_is_refused_before_a_byte_of_its_body_is_taken",
+    ),
+    Check(
+        "opens connections and asks nothing on them", "they are cut off", _IDLE, "if cycle is None or (",
+        "if cycle is not None and (", f"{_HANGING}::test_connections_that_nobody_uses_are_cut_off",
+    ),
+    Check(
+        "asks for much and does not read it", "it is cut off", _IDLE, "cycle is self._answered", "cycle is None",
+        f"{_HANGING}::test_an_answer_that_nobody_reads_does_not_stay",
+    ),
+    Check(
+        "hangs on a connection while the node ends", "nobody is waited for that long", _SERVER,
+        "timeout_graceful_shutdown=END_S_MAX", "timeout_graceful_shutdown=None",
+        f"{_HANGING}::test_nobody_who_waits_or_hangs_keeps_a_node_from_ending",
+    ),
+    Check(
+        "waits a thousand times for a folder's messages, so that all of them are read each time",
+        "their names are counted", _SERVER, "return self._counted.count(channel) > start", "pass",
+        f"{_HANGING}::test_who_waits_at_a_folder_reads_no_message",
     ),
     Check(
         "names another message than it sends", "the idempotency key is its SHA-256", _SERVER,

@@ -3,7 +3,8 @@
     pip install 'zkfed[http]'
 
 It stores messages and hands them out; it opens none. Bodies are counted while they come, all of
-them together stay below one limit, and a body that stops coming is dropped. It does not protect
+them together stay below one limit, a body that stops coming is dropped, and so is a connection on
+which nothing is asked, or whose answers nobody reads. It does not protect
 against somebody who fills the channels that may be written to: give `may_write` the enrolled keys,
 and put the usual reverse proxy in front for TLS, rates and logs.
 """
@@ -22,8 +23,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from zkfed.errors import DecodeError, LimitExceeded, NotAuthorised, SignatureInvalid, TransportError, ZkfedError
+from zkfed.orchestrator.http_idle import impatient
 from zkfed.orchestrator.http_wire import BINARY, JSON, encode_page, request_signer
-from zkfed.ports import Transport
+from zkfed.ports import Counted, Transport
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -32,10 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpNode", "serving"]
 
-UPLOAD_BYTES_MAX = 1 << 24
-IN_FLIGHT_BYTES_MAX = 1 << 25
-BODY_S_MAX = 60.0
-WAIT_S_MAX, LOOK_S = 20, 0.05
+UPLOAD_BYTES_MAX, IN_FLIGHT_BYTES_MAX = 1 << 24, 1 << 25
+BODY_S_MAX, IDLE_S_MAX, END_S_MAX, WAIT_S_MAX, LOOK_S = 60.0, 60.0, 3, 20, 0.05
 MayWrite = Callable[[str, bytes | None], bool]
 _STATUS: dict[type[ZkfedError], int] = {
     LimitExceeded: 413, DecodeError: 400, SignatureInvalid: 401, NotAuthorised: 403, TransportError: 400,
@@ -62,16 +62,14 @@ class HttpNode:
         TransportError: Starlette is not installed.
     """
 
-    def __init__(
-        self, store: Transport, *, may_write: MayWrite, upload_bytes_max: int = UPLOAD_BYTES_MAX
-    ) -> None:  # fmt: skip
+    def __init__(self, store: Transport, *, may_write: MayWrite, upload_bytes_max: int = UPLOAD_BYTES_MAX) -> None:
         try:
             import starlette  # noqa: F401 - says early what is missing
         except ImportError:
             raise TransportError("an HTTP node needs starlette and uvicorn: pip install 'zkfed[http]'") from None
         self._store, self._may_write, self._upload_bytes_max = store, may_write, upload_bytes_max
-        self._in_flight = 0
-        self._waiting = 0
+        self._counted = store if isinstance(store, Counted) else None
+        self._in_flight = self._waiting = 0
         self._news: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()  # as long as somebody waits
 
     @property
@@ -103,17 +101,18 @@ class HttpNode:
             return _refusal(500, TransportError("the node failed; the message was not taken"))
 
     async def _publish(self, request: Request) -> Response:
-
         channel, headers = request.path_params["channel"], request.headers
         if headers.get("content-type", "").split(";")[0].strip().lower() != BINARY:
             raise _WrongType(f"a message is sent as {BINARY}")
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise _WrongType("a message is sent as it is, without content-encoding")
+        # The path as the server read it: a URL put together again depends on the Host that the sender wrote. Who may
+        # not write is refused before the body is read: it would take the place of bodies that are welcome.
+        key = request_signer(headers, "POST", request.scope["path"], now_s=int(time.time()))
+        if not self._may_write(channel, key):
+            raise NotAuthorised("this key may not write to that channel" if key else "sign the request")
         body = await self._body(request)
         try:
-            key = request_signer(headers, "POST", request.url.path, body, now_s=int(time.time()))
-            if not self._may_write(channel, key):
-                raise NotAuthorised("this key may not write to that channel" if key else "sign the request")
             if headers.get("idempotency-key", "").lower() not in ("", hashlib.sha256(body).hexdigest()):
                 raise DecodeError("the body is not the message of its idempotency key, its SHA-256")
             address = await asyncio.to_thread(self._store.publish, channel, body)
@@ -160,12 +159,17 @@ class HttpNode:
         found = await asyncio.to_thread(self._store.fetch, channel, start=start)
         return Response(encode_page(found), media_type=BINARY)
 
+    def _has_more(self, channel: str, start: int) -> bool:
+        if self._counted is not None:  # hundreds wait for one message: none of them needs to read it now
+            return self._counted.count(channel) > start
+        return bool(self._store.fetch(channel, start=start))
+
     async def _wait(self, channel: str, start: int, wait_s: float) -> None:
         """Returns when the channel has more than `start` messages, or after `wait_s`."""
         ends_s, news = time.monotonic() + wait_s, self._news.setdefault(channel, asyncio.Event())
         self._waiting += 1
         try:
-            while not await asyncio.to_thread(self._store.fetch, channel, start=start):
+            while not await asyncio.to_thread(self._has_more, channel, start):
                 left_s = ends_s - time.monotonic()
                 if left_s <= 0:
                     return
@@ -218,7 +222,8 @@ def serving(
     certificate, private = tls or (None, None)
     config = uvicorn.Config(
         node.app, log_level="critical", access_log=False, timeout_keep_alive=30, server_header=False, lifespan="off",
-        ssl_certfile=certificate, ssl_keyfile=private, limit_concurrency=4096, http="h11", ws="none",
+        ssl_certfile=certificate, ssl_keyfile=private, limit_concurrency=4096, http=impatient(IDLE_S_MAX), ws="none",
+        timeout_graceful_shutdown=END_S_MAX,
     )  # fmt: skip
     try:
         config.load()  # reads the certificate here, and not in the thread

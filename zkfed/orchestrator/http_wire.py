@@ -4,9 +4,11 @@
     GET  /v1/CHANNEL?start=N   -> a page of messages, each behind its address
     an error                   -> {"code": "limit-exceeded", "text": "..."}, application/json
 
-A signed request has three headers: the Ed25519 key, the time, and a signature over method, path,
-SHA-256 of the body and time. A replay within the time window publishes the same bytes again, which
-changes nothing; reading needs no signature, since nothing on a transport is secret.
+A signed request has four headers: SHA-256 of its body, which is its idempotency key; the Ed25519 key;
+the time; and a signature over method, path, that SHA-256 and time. So a node knows who writes before
+it takes the first byte of a body, and then holds the body to what was signed. A replay within the
+time window publishes the same bytes again, which changes nothing; reading needs no signature, since
+nothing on a transport is secret.
 """
 
 from __future__ import annotations
@@ -43,19 +45,23 @@ CLOCK_S_MAX = 300
 _KIND = "http-request"
 
 
-def _to_sign(method: str, path: str, body: bytes, at_s: int) -> bytes:
+def _to_sign(method: str, path: str, body_digest: bytes, at_s: int) -> bytes:
     w = Writer("zkfed/v1/http-request").text(method).text(path)
-    return w.bytes(hashlib.sha256(body).digest()).u64(at_s).finish()
+    return w.bytes(body_digest).u64(at_s).finish()
 
 
 def signature_headers(key: SigningKey, method: str, path: str, body: bytes, *, now_s: int) -> dict[str, str]:
     """Returns the headers that sign a request."""
-    signed = key.sign(_KIND, _to_sign(method, path, body, now_s))
-    return {"zkfed-key": signed.signer.hex(), "zkfed-time": str(now_s), "zkfed-signature": signed.signature.hex()}
+    body_digest = hashlib.sha256(body).digest()
+    signed = key.sign(_KIND, _to_sign(method, path, body_digest, now_s))
+    return {
+        "idempotency-key": body_digest.hex(), "zkfed-key": signed.signer.hex(), "zkfed-time": str(now_s),
+        "zkfed-signature": signed.signature.hex(),
+    }  # fmt: skip
 
 
-def request_signer(headers: Mapping[str, str], method: str, path: str, body: bytes, *, now_s: int) -> bytes | None:
-    """Returns the key that signed a request, None if it is not signed.
+def request_signer(headers: Mapping[str, str], method: str, path: str, *, now_s: int) -> bytes | None:
+    """Returns the key that signed a request, None if it is not signed; the body must have the SHA-256 that it names.
 
     Raises:
         SignatureInvalid: The signature does not hold, or its time is too far from now.
@@ -68,8 +74,11 @@ def request_signer(headers: Mapping[str, str], method: str, path: str, body: byt
         raise SignatureInvalid(f"the request's time is not within {CLOCK_S_MAX} s of the node's: set the clock")
     if re.fullmatch("[0-9a-f]{64}", key) is None or re.fullmatch("[0-9a-f]{128}", signature) is None:
         raise SignatureInvalid("the request's key and signature are not 64 and 128 hexadecimal digits")
+    named = headers.get("idempotency-key", "")
+    if re.fullmatch("[0-9a-f]{64}", named) is None:
+        raise SignatureInvalid("a signed request names SHA-256 of its body, 64 hexadecimal digits, in idempotency-key")
     public = bytes.fromhex(key)
-    verify_signature(public, bytes.fromhex(signature), _KIND, _to_sign(method, path, body, int(at)))
+    verify_signature(public, bytes.fromhex(signature), _KIND, _to_sign(method, path, bytes.fromhex(named), int(at)))
     return public
 
 
