@@ -150,17 +150,16 @@ _TO_THE_NODE = (
         f"{_POST}::test_a_device_that_is_silent_costs_its_window_and_no_more",
     ),
     Check(
-        "has a host sign messages of a round", "asks only", _NODE, 'if kind != "ask":', "if False:",
+        "has a host sign messages of a round", "asks and keys only", _NODE, 'if kind not in ("ask", "keys"):', "if False:",
         f"{_MEMBERS}::test_a_host_signs_nothing_of_a_round",
     ),
     Check(
-        "puts a part of another key among a key's parts, or one beyond the last", "its name and number", _PARTS,
-        "if of != name or number >= count:", "if False:",
-        f"{_POST}::test_parts_that_are_of_no_key_or_of_another_are_passed_over", "3 of 2 parts",
+        "lists proving keys of its own, before the node does", "the pinned key", _PARTS,
+        "if signed.signer != policy.adder_key:", "if False:", f"{_POST}::test_proving_keys_travel_in_parts",
     ),
     Check(
-        "changes a part", "the key's SHA-256", _PARTS, "if hashlib.sha256(data).digest() != name:", "if False:",
-        f"{_POST}::test_proving_keys_travel_in_parts", "KeyRefused",
+        "changes a part of a key, or adds some", "the SHA-256 of every part is signed", _PARTS,
+        "if address in wanted:", "if True:", f"{_POST}::test_proving_keys_travel_in_parts", "TransportError",
     ),
 )  # fmt: skip
 _ONCE_A_ROUND = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import secrets
 import time
@@ -14,11 +13,11 @@ import pytest
 from tests.orchestrator.hosting import federation
 from tests.orchestrator.mailing import run_over
 from zkfed.adapters.memory import MemoryTransport
-from zkfed.errors import IntegrityError, PolicyError, TransportError
+from zkfed.errors import PolicyError, TransportError
 from zkfed.layers.bridge import check_release
 from zkfed.layers.transcript import RoundRecord, Transcript
 from zkfed.orchestrator.events import Refused, Released, RoundAbandoned
-from zkfed.orchestrator.key_parts import PART_BYTES, fetch_key, fetch_keys, publish_key, publish_keys
+from zkfed.orchestrator.key_parts import PART_BYTES, fetch_keys, publish_keys
 from zkfed.orchestrator.mailbox import MemberMailbox, NodeMailbox, _ask_digest, _Reply, federation_name, fetch_policy
 from zkfed.orchestrator.member import Member
 from zkfed.updates.signing import Signed, SigningKey
@@ -271,52 +270,30 @@ def test_a_member_that_restarts_takes_part_again() -> None:
 
 
 def test_proving_keys_travel_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a stranger writes, and whenever: lists of its own, parts that were changed, garbage."""
     from tests.layers.parties import proving_keys
     from zkfed.orchestrator import key_parts
 
     monkeypatch.setattr(key_parts, "PART_BYTES", 5000)
     assert PART_BYTES > 5000
-    store, key = MemoryTransport(), proving_keys()[0]
-    name = publish_key(store, "keys", key)
-    assert len(store.fetch("keys")) > 2
-    store.publish("keys", b"garbage")
-    assert fetch_key(store, "keys", name).encode() == key.encode()
-    with pytest.raises(TransportError, match="of 1 parts"):
-        fetch_key(store, "keys", bytes(32))
-    half = MemoryTransport()
-    for message in store.fetch("keys")[:2]:
-        half.publish("keys", message)
-    with pytest.raises(TransportError, match="2 of"):
-        fetch_key(half, "keys", name)
-    forged = MemoryTransport()
-    for message in store.fetch("keys"):
-        forged.publish("keys", message[:-1] + bytes([message[-1] ^ 1]))
-    with pytest.raises(IntegrityError):
-        fetch_key(forged, "keys", name)
-
-
-def test_parts_that_are_of_no_key_or_of_another_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.layers.parties import proving_keys
-    from zkfed.encoding import Writer
-    from zkfed.orchestrator import key_parts
-
-    monkeypatch.setattr(key_parts, "PART_BYTES", 100_000)
-    store, (key, other) = MemoryTransport(), proving_keys()[:2]
-    publish_key(store, "keys", other)
-    name = hashlib.sha256(key.encode()).digest()
-    beyond = Writer("zkfed/v1/key-part").bytes(name).u64(7).u64(1).bytes(b"x").finish()
-    store.publish("keys", beyond)
-    assert publish_key(store, "keys", key) == name
-    assert fetch_key(store, "keys", name).encode() == key.encode()
-
-
-def test_names_of_keys_that_are_none_are_passed_over() -> None:
-    from tests.layers.parties import proving_keys
-
-    store, keys = MemoryTransport(), proving_keys()
-    for message in (b"", b"\xff\x80", b"zz zz", b"00 11", b"0" * 64, b"0" * 500):
-        store.publish("name/keys", message)
+    node, keys = federation()[0], proving_keys()
+    name, encoded = federation_name(node.policy), [key.encode() for key in keys[:2]]
+    plain, mixed, half = MemoryTransport(), MemoryTransport(), MemoryTransport()
     with pytest.raises(TransportError, match="no proving keys"):
-        fetch_keys(store, "name")
-    publish_keys(store, "name", keys)
-    assert [key.encode() for key in fetch_keys(store, "name")] == [key.encode() for key in keys]
+        fetch_keys(plain, node.policy)
+    publish_keys(plain, node.policy, keys, node.sign)
+    assert [key.encode() for key in fetch_keys(plain, node.policy)] == encoded
+    publish_keys(mixed, node.policy, keys[::-1], SigningKey.generate().sign)
+    for message in (b"", b"\xff\x80", b"0" * 64, node.sign("ask", b"").encode(), node.sign("keys", b"").encode()):
+        mixed.publish(f"{name}/keys", message)
+    for channel in ("keys/0", "keys/1"):
+        parts = plain.fetch(f"{name}/{channel}")
+        assert len(parts) > 2
+        for part in parts:
+            mixed.publish(f"{name}/{channel}", part[:-1] + bytes([part[-1] ^ 1]))
+        half.publish(f"{name}/{channel}", parts[0])
+    publish_keys(mixed, node.policy, keys, node.sign)
+    assert [key.encode() for key in fetch_keys(mixed, node.policy)] == encoded
+    half.publish(f"{name}/keys", plain.fetch(f"{name}/keys")[0])
+    with pytest.raises(TransportError, match="1 of"):
+        fetch_keys(half, node.policy)

@@ -127,5 +127,5 @@ def test_a_stranger_who_sits_out_is_not_noted() -> None:
 def test_a_host_signs_nothing_of_a_round() -> None:
     node, _ = federation()
     for kind in ("announcement", "receipt", "aggregation", "reveal", "enrol"):
-        with pytest.raises(ValueError, match="a host signs asks only"):
+        with pytest.raises(ValueError, match="a host signs asks and keys only"):
             node.sign(kind, bytes(32))

@@ -30,7 +30,6 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace, output: Output) -> int:
     """Answers the node until it goes."""
     from zkfed.cli.serve import load_keys
-    from zkfed.orchestrator.exchange import federation_name
     from zkfed.orchestrator.holding import HolderMailbox
     from zkfed.orchestrator.key_parts import fetch_keys
     from zkfed.updates.key_file import load_key
@@ -40,7 +39,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
         raise Usage("--journal: expected another file than --key, such as holder.journal")
     make_folder(journal.parent)  # found out when the first sum is to be opened, it would end the federation
     with connected(options, lambda: load_key(options.key), output) as (transport, policy, key):
-        keys = fetch_keys(transport, federation_name(policy)) if options.keys is None else load_keys(options.keys)
+        keys = fetch_keys(transport, policy) if options.keys is None else load_keys(options.keys)
         mailbox = HolderMailbox(policy, key, keys, transport, journal=journal)
         output.say(f"key holder {key.public.hex()}; stopping it ends the federation")
         while not mailbox.is_over:

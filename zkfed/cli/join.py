@@ -83,7 +83,6 @@ def _key(path: Path | None) -> SigningKey:
 def _member(options: argparse.Namespace, policy: RoundPolicy, transport: Transport, key: SigningKey) -> Member:
     from zkfed.cli.rows import check_labels, read_model, read_rows
     from zkfed.orchestrator.client import Shard, Train, proximal_least_squares
-    from zkfed.orchestrator.exchange import federation_name
     from zkfed.orchestrator.key_parts import fetch_keys
     from zkfed.orchestrator.member import Member, Provers
 
@@ -100,7 +99,7 @@ def _member(options: argparse.Namespace, policy: RoundPolicy, transport: Transpo
     state = b""
     if options.state is not None and options.state.exists():
         state = _read_state(options.state)
-    provers = Provers(policy, fetch_keys(transport, federation_name(policy)))
+    provers = Provers(policy, fetch_keys(transport, policy))
     return Member(provers, Shard(features, labels), key=key, train=train, state=state)
 
 

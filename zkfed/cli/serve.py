@@ -81,7 +81,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     link = None if holder is None else HolderLink(holder, store, patience_s=options.window)
     node = Node(policy, benchmark, options=Options(keys=keys), allowed=_allowed(options.allow), holder=link)
     mailbox = NodeMailbox(node, store, devices=options.devices, window_s=options.window)
-    publish_keys(store, mailbox.name, keys)
+    publish_keys(store, node.policy, keys, node.sign)
 
     def may_write(channel: str, key: bytes | None) -> bool:
         return key is not None and may_answer(node, channel, key)

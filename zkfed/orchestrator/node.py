@@ -108,13 +108,13 @@ class Node:
         return f"Node(policy {self.policy.digest.hex()[:16]}..., secrets hidden)"
 
     def sign(self, kind: str, body: bytes) -> Signed:
-        """Signs, as the adders, what a host adds around the asks ("ask"); nothing of a round is signed so.
+        """Signs, as the adders, what a host adds around the asks ("ask"), and its keys ("keys"); no round is signed so.
 
         Raises:
             ValueError: Another kind.
         """
-        if kind != "ask":
-            raise ValueError(f"kind is {kind!r}, a host signs asks only")
+        if kind not in ("ask", "keys"):
+            raise ValueError(f"kind is {kind!r}, a host signs asks and keys only")
         return self._adder_key.sign(kind, body)
 
     def may_enrol(self, key: bytes) -> bool:
