@@ -150,8 +150,8 @@ _TO_THE_NODE = (
         f"{_POST}::test_a_device_that_is_silent_costs_its_window_and_no_more",
     ),
     Check(
-        "has a host sign messages of a round", "asks and keys only", _NODE, 'if kind not in ("ask", "keys"):', "if False:",
-        f"{_MEMBERS}::test_a_host_signs_nothing_of_a_round",
+        "has a host sign messages of a round", "asks and keys only", _NODE, 'if kind not in ("ask", "keys"):',
+        "if False:", f"{_MEMBERS}::test_a_host_signs_nothing_of_a_round",
     ),
     Check(
         "lists proving keys of its own, before the node does", "the pinned key", _PARTS,
