@@ -154,6 +154,11 @@ _TO_THE_NODE = (
         "if False:", f"{_MEMBERS}::test_a_host_signs_nothing_of_a_round",
     ),
     Check(
+        "fills channels that nobody reads", "a node takes answers to its asks", _MAILBOX,
+        "and is_number and int(number) <= self._number", "and is_number",
+        f"{_POST}::test_answers_are_taken_to_what_was_asked_only",
+    ),
+    Check(
         "lists proving keys of its own, before the node does", "the pinned key", _PARTS,
         "if signed.signer != policy.adder_key:", "if False:", f"{_POST}::test_proving_keys_travel_in_parts",
     ),

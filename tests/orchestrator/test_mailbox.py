@@ -259,6 +259,19 @@ def test_the_key_holder_is_told_that_the_node_goes_even_if_no_device_can_be() ->
     assert told == [True]
 
 
+def test_answers_are_taken_to_what_was_asked_only() -> None:
+    """A device that may answer cannot fill channels of its own invention."""
+    node, _ = federation()
+    mailbox = NodeMailbox(node, MemoryTransport(), devices=3)
+    for asked in range(12):
+        assert mailbox.takes(f"{mailbox.name}/answers/{asked}")
+        for channel in (f"answers/{asked + 1}", "answers/00", "answers/x", "answers/", "answers/0/0", "asks/0", "0"):
+            assert not mailbox.takes(f"{mailbox.name}/{channel}"), channel
+        assert not mailbox.takes(f"x/answers/{asked}")
+        mailbox._post(b"", ())
+        assert mailbox.takes(f"{mailbox.name}/answers/0")
+
+
 def test_a_member_that_restarts_takes_part_again() -> None:
     node, members = federation(devices=3)
     store = MemoryTransport()

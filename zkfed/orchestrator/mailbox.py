@@ -122,6 +122,16 @@ class NodeMailbox:
             finally:
                 self.node.end()  # the key holder may be reached where the devices are not
 
+    def takes(self, channel: str) -> bool:
+        """Returns whether a channel is for answers to an ask that was posted, or that is posted just now.
+
+        A host that lets devices write nowhere else has no more channels to keep than there were asks.
+        """
+        start = f"{self.name}/answers/"
+        number = channel.removeprefix(start)
+        is_number = number.isascii() and number.isdigit() and len(number) < 10 and number == str(int(number))
+        return channel.startswith(start) and is_number and int(number) <= self._number
+
     def _post(self, request: bytes, clients: tuple[str, ...]) -> bytes:
         body = Writer("zkfed/v1/posted-ask").u64(self._number).bytes(request)
         encoded = body.list([bytes.fromhex(c) for c in clients]).finish()
