@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from zkfed.updates.messages import MESSAGE_BYTES_MAX, Aggregate, Commit, Failure
 from zkfed.updates.signing import Signed
 from zkfed.updates.update import decode_ints
 
-__all__ = ["check_release"]
+__all__ = ["check_outcome", "check_release"]
 
 
 def check_release(transcript: Transcript) -> None:
@@ -60,6 +61,31 @@ def check_release(transcript: Transcript) -> None:
         _check_closing(transcript.agreement, record)
         base = apply_releases(transcript.agreement.policy, base, sums)
         previous = record.digest
+
+
+def check_outcome(agreement: Agreement, attempt: Attempt, commits: Sequence[bytes]) -> None:
+    """Checks what a key holder answered about the sum of one attempt, before anybody goes on from it.
+
+    Args:
+        agreement: The public facts.
+        attempt: Announced and signed by the adders themselves, with the answer as its outcome.
+        commits: The signed commits of its list of clients, in order.
+
+    Raises:
+        DecodeError, SignatureInvalid: The answer is no signed release or failure.
+        NotAuthorised: It is not signed by the pinned key holder.
+        IntegrityError: It is about another attempt or sum.
+        CommitmentMismatch: What it releases is not the sum of the commitments.
+    """
+    kind, signed = outcome_of(attempt)
+    if signed is None or signed.signer != agreement.policy.holder_key:
+        raise NotAuthorised("the outcome of an attempt is not signed by the pinned key holder")
+    head = Announced.decode(attempt.announced)
+    if kind == "release":
+        commitments = [Commit.decode(Signed.decode(c, "commit", limit=4096).body).commitment for c in commits]
+        _check_opening(agreement, attempt, signed, commitments)
+    elif Failure.decode(signed.body).announcement != head.digest:
+        raise IntegrityError(f"round {head.body.round}: the key holder answered with the failure of another attempt")
 
 
 def _check_fresh(record: RoundRecord, seen: set[bytes]) -> None:
@@ -120,7 +146,8 @@ class _RoundCheck:
                 if seen & set(members):
                     raise Replay(f"round {self.number}: a client counts in two released groups")
                 seen |= set(members)
-                out.append(self._check_opening(attempt, head, signed, members))
+                commitments = [Commit.decode(self.commits[m].body).commitment for m in members]
+                out.append((_check_opening(self.agreement, attempt, signed, commitments), len(members)))
             elif signed is not None and Failure.decode(signed.body).announcement != head.digest:
                 raise IntegrityError(f"round {self.number}: a failure of another attempt")
         return out
@@ -239,24 +266,23 @@ class _RoundCheck:
             raise ProofInvalid(f"round {self.number}: proofs of {names} do not hold", error.culprits) from None
         return body.members
 
-    def _check_opening(
-        self, attempt: Attempt, head: Announced, outcome: Signed, members: tuple[bytes, ...]
-    ) -> tuple[npt.NDArray[np.int64], int]:
-        """Checks sum_i C_i + C_G + C_K = Com(S; R) with every coordinate in its lane."""
-        agreement = self.agreement
-        release = Release.decode(outcome.body)
-        aggregation = Signed.decode(attempt.aggregation, "aggregation", limit=MESSAGE_BYTES_MAX)
-        if release.announcement != head.digest or release.aggregation != digest(
-            "zkfed/v1/aggregation-digest", aggregation.body
-        ):
-            raise IntegrityError(f"round {self.number}: a release of another attempt")
-        parameters, blinder = agreement.policy.model.parameters, int.from_bytes(release.blinder, "big")
-        if len(release.sums) != 8 * parameters:
-            raise DecodeError(f"round {self.number}: {len(release.sums) // 8} sums, expected {parameters}")
-        sums = decode_ints(release.sums)
-        if (sums < -COORDINATE_MAX).any() or (sums >= COORDINATE_MAX).any() or blinder >= agreement.order:
-            raise CommitmentMismatch(f"round {self.number}: a sum is outside its lane or R is not below r")
-        encoded = [Commit.decode(self.commits[m].body).commitment for m in members]
-        encoded += [head.body.adder_commitment, head.body.holder_commitment]
-        agreement.generators.open(agreement.sum_commitments(encoded), sums.tolist(), blinder)
-        return sums, len(members)
+
+def _check_opening(
+    agreement: Agreement, attempt: Attempt, outcome: Signed, commitments: Sequence[bytes]
+) -> npt.NDArray[np.int64]:
+    """Checks sum_i C_i + C_G + C_K = Com(S; R) with every coordinate in its lane; returns S."""
+    head, release = Announced.decode(attempt.announced), Release.decode(outcome.body)
+    number, aggregation = head.body.round, Signed.decode(attempt.aggregation, "aggregation", limit=MESSAGE_BYTES_MAX)
+    if release.announcement != head.digest or release.aggregation != digest(
+        "zkfed/v1/aggregation-digest", aggregation.body
+    ):
+        raise IntegrityError(f"round {number}: a release of another attempt")
+    parameters, blinder = agreement.policy.model.parameters, int.from_bytes(release.blinder, "big")
+    if len(release.sums) != 8 * parameters:
+        raise DecodeError(f"round {number}: {len(release.sums) // 8} sums, expected {parameters}")
+    sums = decode_ints(release.sums)
+    if (sums < -COORDINATE_MAX).any() or (sums >= COORDINATE_MAX).any() or blinder >= agreement.order:
+        raise CommitmentMismatch(f"round {number}: a sum is outside its lane or R is not below r")
+    encoded = [*commitments, head.body.adder_commitment, head.body.holder_commitment]
+    agreement.generators.open(agreement.sum_commitments(encoded), sums.tolist(), blinder)
+    return sums

@@ -100,7 +100,7 @@ class KeyHolder:
         self._offered: set[tuple[int, int]] = set()
         self._nonce = secrets.token_bytes(32)
         self._list: tuple[bytes, ...] | None = None
-        self._outcomes: dict[bytes, bytes] = {}
+        self._outcomes: dict[bytes, tuple[bytes, bytes]] = {}  # (aggregation, outcome) by announcement
 
     def offer(self, round_number: int, attempt: int, group: int = 0) -> tuple[bytes, bytes]:
         """Makes the key and noise of one attempt.
@@ -257,12 +257,12 @@ class KeyHolder:
         finally:
             attempt.secret.erase()
             del self._attempts[key]
-        self._outcomes[announced.digest] = outcome.encode()
-        return self._outcomes[announced.digest]
+        self._outcomes[announced.digest] = aggregation, outcome.encode()
+        return outcome.encode()
 
     def said(self, announcement: bytes) -> bytes:
         """Returns what this party said of an attempt of this round, by its digest; b"" if it opened nothing."""
-        return self._outcomes.get(announcement, b"")
+        return self._outcomes.get(announcement, (b"", b""))[1]
 
     def _check_request(
         self, aggregation: bytes, ciphertext: bytes, commits: tuple[bytes, ...], first: bytes
@@ -337,9 +337,13 @@ class KeyHolder:
         """Checks a round's record against what this party itself said in it, moves the model and goes on.
 
         Raises:
-            IntegrityError: An outcome that this party signed is missing in it, or another one is there.
+            IntegrityError: An outcome that this party signed is missing in it, another one is there, or one stands
+                beside another list of clients: the model would move by the sum over another number of them.
+            DecodeError: An announcement in it is none.
         """
-        if sorted(a.outcome for a in record.attempts if a.outcome) != sorted(self._outcomes.values()):
+        ended = [a for a in record.attempts if a.outcome]
+        stands = sorted((Announced.decode(a.announced).digest, a.aggregation, a.outcome) for a in ended)
+        if stands != sorted((name, *said) for name, said in self._outcomes.items()):
             raise IntegrityError(
                 f"the record of round {self._round} does not hold exactly the {len(self._outcomes)} outcomes that "
                 f"the key holder signed"

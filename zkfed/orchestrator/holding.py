@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from zkfed.encoding import Reader, Writer, digest
-from zkfed.errors import DecodeError, KeyRefused, PolicyError, TransportError, ZkfedError, excerpt
+from zkfed.errors import DecodeError, KeyRefused, LimitExceeded, PolicyError, TransportError, ZkfedError, excerpt
 from zkfed.groth16.keys import ProvingKey
 from zkfed.groth16.prove import Prover
 from zkfed.layers.holder import KeyHolder
@@ -83,6 +83,7 @@ class RemoteHolder:
 
     def __init__(self, link: HolderLink, policy: RoundPolicy, sign: Callable[[str, bytes], Signed]) -> None:
         self._link, self._sign, self._name, self._number = link, sign, federation_name(policy), 0
+        self._unsent: tuple[str, bytes] | None = None
 
     def agree(self, head: bytes) -> None:
         """Hands over the agreement, once, before round 1."""
@@ -119,14 +120,27 @@ class RemoteHolder:
 
     def _post(self, kind: str, parts: Sequence[bytes]) -> bytes:
         body = Writer("zkfed/v1/holder-ask").u64(self._number).text(kind).list(parts).finish()
-        channel = f"{self._name}/holder/asks/{self._number}"
-        self._link.transport.publish(channel, self._sign(ASK, body).encode())
+        self._send_unsent()
+        self._unsent = f"{self._name}/holder/asks/{self._number}", self._sign(ASK, body).encode()
         self._number += 1
+        self._send_unsent()
         return _ask_digest(body)
 
+    def _send_unsent(self) -> None:
+        """Sends the ask that waits. One whose sending failed may have come: its number is never given to another."""
+        if self._unsent is not None:
+            try:
+                self._link.transport.publish(*self._unsent)
+            except LimitExceeded:
+                self._number -= 1  # no transport takes it: nobody has this number
+                self._unsent = None
+                raise
+            self._unsent = None
+
     def _ask(self, kind: str, *parts: bytes, count: int = 0) -> list[bytes]:
-        link, channel = self._link, f"{self._name}/holder/answers/{self._number}"
-        posted, give_up_s, seen = self._post(kind, parts), time.monotonic() + link.patience_s, 0
+        link, posted = self._link, self._post(kind, parts)
+        channel = f"{self._name}/holder/answers/{self._number - 1}"
+        give_up_s, seen = time.monotonic() + link.patience_s, 0
         while True:
             messages = link.transport.fetch(channel, start=seen)
             seen += len(messages)
@@ -181,7 +195,7 @@ class HolderMailbox:
         self.policy, self.transport, self._key, self._journal = policy, transport, key, journal
         self._pinned = [k.verifying.digest for k in keys[:2]]
         self._noise = Prover(keys[1], noise_circuit(policy.model.parameters, policy.curve))
-        self._name, self._number = federation_name(policy), 0
+        self._name, self._number, self._seen = federation_name(policy), 0, 0
         self._unsent: tuple[str, bytes] | None = None
         self._head = b""
         self._holder: KeyHolder | None = None
@@ -201,7 +215,7 @@ class HolderMailbox:
         if found is None:
             return ""
         asked, kind, parts = found
-        number, self._number = self._number, self._number + 1
+        number, self._number, self._seen = self._number, self._number + 1, 0
         if kind == "end":
             self.is_over = True
             return kind
@@ -221,7 +235,7 @@ class HolderMailbox:
     def wait(self, pause_s: float = 0.05) -> None:
         """Waits for the next ask: as long as the transport can wait for it, else for `pause_s` seconds."""
         channel, pause = f"{self._name}/holder/asks/{self._number}", functools.partial(time.sleep, pause_s)
-        wait_for(self.transport, channel, start=0, timeout_s=WAIT_S, pause=pause)
+        wait_for(self.transport, channel, start=self._seen, timeout_s=WAIT_S, pause=pause)
 
     def _send_unsent(self) -> None:
         if self._unsent is not None:
@@ -229,8 +243,12 @@ class HolderMailbox:
             self._unsent = None
 
     def _next(self) -> tuple[bytes, str, list[bytes]] | None:
-        """Returns (digest, kind, parts) of the ask with the next number, if the adders signed it."""
-        for message in self.transport.fetch(f"{self._name}/holder/asks/{self._number}"):
+        """Returns (digest, kind, parts) of the ask with the next number, if the adders signed it.
+
+        What strangers wrote is read once: else they keep this party busy for as long as the node is silent.
+        """
+        for message in self.transport.fetch(f"{self._name}/holder/asks/{self._number}", start=self._seen):
+            self._seen += 1
             try:
                 signed = Signed.decode(message, ASK, limit=_ASK_BYTES_MAX)
                 if signed.signer != self.policy.adder_key:

@@ -5,9 +5,9 @@
         step = steps.send(replies)             # StopIteration ends it
         replies = carry(step) if isinstance(step, Ask) else None
 
-Both parties live in this process: whoever reads its memory, or runs it, reads every update by
-decrypting before the sum. Give the key holder a process and an owner of its own where that matters
-(`Rounds` takes the two roles and a transport between them).
+Without `holder=` both parties live in this process: whoever reads its memory, or runs it, reads every
+update by decrypting before the sum. Give the key holder a process and an owner of its own where that
+matters (`zkfed.orchestrator.holding`).
 """
 
 from __future__ import annotations

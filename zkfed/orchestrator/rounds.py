@@ -20,6 +20,7 @@ from zkfed.encoding import Writer
 from zkfed.errors import PolicyError, ZkfedError
 from zkfed.layers.agreement import Announced, draw_groups
 from zkfed.layers.beacon import fault_of_beacon
+from zkfed.layers.bridge import check_outcome
 from zkfed.layers.polis import Adder
 from zkfed.layers.transcript import Attempt, RoundRecord, Transcript, apply_releases, released_sums
 from zkfed.orchestrator.calls import Answer, Ask, Fault, Replies, Steps
@@ -307,10 +308,9 @@ class Rounds:
         if state.first is None:
             raise PolicyError("no first announcement")
         state.opening = Attempt(announced.encode(), seals, aggregation)
-        outcome = self._holder.open(
-            aggregation, ciphertext, tuple(state.commits[m][1] for m in listed), first=state.first.digest
-        )
-        state.end_opening(outcome)
+        commits = tuple(state.commits[m][1] for m in listed)
+        outcome = self._holder.open(aggregation, ciphertext, commits, first=state.first.digest)
+        self._end_opening(state, outcome)
         outcome = self._send(self._channel(state, "outcome", announced), outcome)
         self._timed(state, "open", start)
         if kind_of(outcome) == "failure":
@@ -350,6 +350,14 @@ class Rounds:
             yield Progress(state.number, "check", done + len(batch), len(messages), body.attempt, body.group)
         self._timed(state, "check", start)
 
+    def _end_opening(self, state: RoundNotes, outcome: bytes) -> None:
+        """Puts the key holder's answer on record; raises as `check_outcome` if it is none to go on from."""
+        if state.opening is not None and outcome:
+            listed = Aggregate.decode(Signed.decode(state.opening.aggregation, "aggregation", limit=1 << 26).body)
+            commits = [state.commits[m][1] for m in listed.members]
+            check_outcome(self.agreement, replace(state.opening, outcome=outcome), commits)
+        state.end_opening(outcome)
+
     def _settle(self, state: RoundNotes) -> int:
         """Puts the round on record, moves the model and returns how many sums were released."""
         self.spending.settle()
@@ -357,7 +365,7 @@ class Rounds:
             return 0
         if state.opening is not None:
             # Broken off while the key holder had the sum: what it released stands in the record, or it settles none.
-            state.end_opening(self._holder.said(Announced.decode(state.opening.announced).digest))
+            self._end_opening(state, self._holder.said(Announced.decode(state.opening.announced).digest))
         record = RoundRecord(self._adder.commits, state.all_attempts(), reveals=state.reveals)
         sums = list(released_sums(record))
         base = apply_releases(self.agreement.policy, self.base, sums)
