@@ -20,10 +20,11 @@ from zkfed.adapters.processes import ProcessExecutor, SerialExecutor
 from zkfed.encoding import Reader, Writer
 from zkfed.errors import IntegrityError, KeyRefused, ProofInvalid, StoreFault, TransportError, UnsatisfiedConstraint
 from zkfed.layers.heart import Device, register_rows
-from zkfed.layers.round_state import Proving, decode_task, encode_task, prove_round
+from zkfed.layers.round_state import Proving, decode_task, encode_rows, encode_task, prove_round
 from zkfed.local import LocalFederation
 from zkfed.orchestrator.client import Client
 from zkfed.orchestrator.events import Refused, Released
+from zkfed.orchestrator.fan_out import answers
 from zkfed.orchestrator.kit import open_provers, write_kit
 from zkfed.orchestrator.member import Member
 from zkfed.orchestrator.node import Node
@@ -273,3 +274,27 @@ def test_no_rows_are_no_task(tmp_path: Path) -> None:
     task = Writer(REGISTER).text(str(tmp_path / "registration.key")).bytes(policy.encode()).bytes(bytes(32)).list([])
     r = Reader(perform("register", task.finish()), ANSWER)
     assert (r.bytes(exact=32), r.text())[1] == "decode"
+
+
+def test_a_foreign_exception_tells_its_type_alone() -> None:
+    """What left `perform` would be logged by a cluster's worker, with the rows that are in the payload."""
+    policy, rows = OwnCohort(devices=2).policy, OwnCohort(devices=2).rows[0]
+    assert rows is not None
+    task = Writer(REGISTER).text("\0.key").bytes(policy.encode()).bytes(bytes(32)).list(encode_rows(rows)).finish()
+    r = Reader(perform("register", task), ANSWER)
+    assert (r.bytes(exact=32), r.text(), r.text())[1:] == (
+        "worker-failed", "the worker raised ValueError in 'register'",
+    )  # fmt: skip
+    with pytest.raises(TransportError, match="a worker failed: the worker raised ValueError"):
+        answers(SerialExecutor(), "register", [task], 1)
+
+
+def test_a_closed_executor_starts_no_process_for_a_call_that_runs() -> None:
+    with ProcessExecutor(1) as executor:
+        running = executor.map("check", (b"x" * (i + 1) for i in range(8)))
+        next(running)
+        executor.close()
+        with pytest.raises(TransportError, match="closed during 'check'"):
+            list(running)
+        assert executor._pool is None
+        assert len(list(executor.map("check", [b"again"]))) == 1

@@ -43,6 +43,7 @@ class ProcessExecutor:
             raise ValueError(f"{workers} workers and {retries} retries, expected at least 1 and 0")
         self._retries = retries
         self._pool: ProcessPoolExecutor | None = None
+        self._closes = 0
         self._lock = threading.Lock()  # of `_pool`: devices in threads share one executor
 
     def __enter__(self) -> Self:
@@ -52,9 +53,9 @@ class ProcessExecutor:
         self.close()
 
     def close(self) -> None:
-        """Ends the processes; a later call starts new ones."""
+        """Ends the processes, and calls that still run; a later call starts new ones."""
         with self._lock:
-            pool, self._pool = self._pool, None
+            pool, self._pool, self._closes = self._pool, None, self._closes + 1
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -62,9 +63,9 @@ class ProcessExecutor:
         """Yields the answers; see `zkfed.ports.Executor`.
 
         Raises:
-            TransportError: Processes were lost more than `retries` times.
+            TransportError: Processes were lost more than `retries` times, or the executor was closed meanwhile.
         """
-        source, lost = iter(payloads), 0
+        source, lost, closes = iter(payloads), 0, self._closes
         waiting = deque[tuple[bytes, "Future[bytes] | None"]]()
         while True:
             # A few ahead of what runs: the memory of payloads is bounded.
@@ -72,6 +73,8 @@ class ProcessExecutor:
                 waiting.append((payload, None))
             if not waiting:
                 return
+            if self._closes != closes:
+                raise TransportError(f"the executor was closed during {work!r}")  # nobody would end a new pool
             pool = self._started()
             try:
                 for place, (payload, future) in enumerate(waiting):

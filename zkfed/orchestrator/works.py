@@ -45,7 +45,8 @@ _TASK_BYTES_MAX = 1 << 30
 def perform(work: str, payload: bytes) -> bytes:
     """Does one work and returns its answer, which names the payload that it is for.
 
-    An error of zkfed is an answer too; it travels as its code and text.
+    An error of zkfed is an answer too; it travels as its code and text. Of any other only its type is told: its
+    text, or what a cluster writes into its log about a call that raised, may hold rows or updates.
 
     Args:
         work: "check", "add", "prove" or "register".
@@ -61,6 +62,8 @@ def perform(work: str, payload: bytes) -> bytes:
         result = _WORKS[work](payload)
     except ZkfedError as error:
         code, reason = error.code, str(error)[:1000]
+    except Exception as error:  # noqa: BLE001 - an exception that left here would be logged with the payload
+        code, reason = "worker-failed", f"the worker raised {type(error).__name__} in {work!r}"
     name = hashlib.sha256(payload).digest()
     return Writer(ANSWER).bytes(name).text(code).text(reason).bytes(result).finish()
 
