@@ -162,6 +162,24 @@ def test_a_node_that_drips_is_left_in_time() -> None:
         client.close()
 
 
+def test_a_node_that_drips_its_headers_is_left_in_time() -> None:
+    """Nobody sees a piece of an answer before its head is whole: the reads themselves have a deadline."""
+
+    def drip(connection: socket.socket, number: int) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+        for _ in range(60):
+            connection.sendall(b"x")
+            time.sleep(0.1)
+
+    with hostile(drip) as url:
+        client = HttpTransport(url, timeout_s=1.0)
+        start = time.perf_counter()
+        with pytest.raises(TransportError, match="did not end within"):
+            client.fetch("a")
+        assert time.perf_counter() - start < 3
+        client.close()
+
+
 def test_a_page_with_a_changed_message_or_cut_is_refused() -> None:
     page = encode_page((b"one", b"two"))
     for said, error in (

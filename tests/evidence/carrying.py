@@ -190,6 +190,12 @@ _TO_A_CLIENT = (
         f"{_AT_CLIENT}::test_a_node_that_is_always_busy_is_left_in_time",
     ),
     Check(
+        "drips the head of its answer, a byte now and then", "each read ends with the call",
+        "orchestrator/http_deadline.py",
+        "left_s = self.ends_s - time.monotonic()", 'left_s = float("inf")',
+        "adapters/test_http_client.py::test_a_node_that_drips_its_headers_is_left_in_time", _OTHER,
+    ),
+    Check(
         "hands out a changed message", "its address", _WIRE, "if hashlib.sha256(message).digest() != address:",
         "if False:", _PAGE,
     ),
@@ -216,7 +222,7 @@ _TO_A_CLIENT = (
     ),
     Check(
         "has a certificate for another host, or of nobody known", "TLS is checked", _CLIENT,
-        "verify=ssl.create_default_context() if tls is None else tls", "verify=False",
+        "transport=timed_transport(trusted, self._deadline)", "verify=False",
         f"{_AT_CLIENT}::test_a_certificate_has_to_fit",
     ),
 )  # fmt: skip

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from zkfed.errors import DecodeError, LimitExceeded, TransportError, excerpt
+from zkfed.orchestrator.http_deadline import Deadline, timed_transport
 from zkfed.orchestrator.http_wire import (
     BINARY,
     ERROR_BYTES_MAX,
@@ -78,8 +79,10 @@ class HttpTransport:
             )
         self.url, self._path = url.rstrip("/"), parts.path.rstrip("/")
         self._key, self._timeout_s, self.message_bytes_max = key, timeout_s, message_bytes_max
+        self._deadline = Deadline()
+        trusted = ssl.create_default_context() if tls is None else tls
         self._client: httpx.Client = httpx.Client(
-            timeout=timeout_s, verify=ssl.create_default_context() if tls is None else tls, follow_redirects=False,
+            timeout=timeout_s, transport=timed_transport(trusted, self._deadline), follow_redirects=False,
             headers={"accept-encoding": "identity"}, trust_env=False,
         )  # fmt: skip
 
@@ -158,7 +161,7 @@ class HttpTransport:
         """Returns (status, type, body, Retry-After) of one try; status 0 if there was no answer."""
         import httpx
 
-        ends_s = time.monotonic() + left_s
+        self._deadline.ends_s = ends_s = time.monotonic() + left_s
         try:
             with self._client.stream(method, f"{self.url}/{path}", timeout=left_s, **request) as answer:
                 if answer.headers.get("content-encoding", "identity") != "identity":
@@ -174,6 +177,8 @@ class HttpTransport:
                 wait = answer.headers.get("retry-after", "")
                 seconds = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 9 else 0.0
                 return answer.status_code, kind, bytes(body), seconds
+        except (httpx.ReadTimeout, httpx.WriteTimeout):
+            raise TransportError(f"the node's answer did not end within {self._timeout_s:g} s") from None
         except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as fault:
             if _is_certificate(fault):
                 raise
