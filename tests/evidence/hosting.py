@@ -299,6 +299,12 @@ _HELD = (
         f"{_APART}::test_a_record_without_the_key_holders_word_is_not_settled",
     ),
     Check(
+        "as the key holder, releases a sum that is none of what was sent", "the sum opens the commitments",
+        "orchestrator/rounds.py",
+        "            check_outcome(self.agreement, replace(state.opening, outcome=outcome), commits)", "            pass",
+        "orchestrator/test_holding_lies.py::test_an_outcome_that_does_not_hold_moves_no_model",
+    ),
+    Check(
         "as the key holder, answers with half of what was asked", "the number of parts", _HOLDING,
         "if len(parts) != count:", "if False:", f"{_APART}::test_an_answer_with_too_few_or_too_many_parts_is_refused",
         "not enough values",
