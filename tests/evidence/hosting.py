@@ -301,7 +301,7 @@ _HELD = (
     Check(
         "as the key holder, releases a sum that is none of what was sent", "the sum opens the commitments",
         "orchestrator/rounds.py",
-        "            check_outcome(self.agreement, replace(state.opening, outcome=outcome), commits)", "            pass",
+        "check_outcome(self.agreement, replace(state.opening, outcome=outcome), commits)", "pass",
         "orchestrator/test_holding_lies.py::test_an_outcome_that_does_not_hold_moves_no_model",
     ),
     Check(
