@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -292,15 +292,18 @@ def test_a_certificate_has_to_fit(tmp_path: Path) -> None:
     files = certificate(tmp_path, "127.0.0.1")
     trusted = ssl.create_default_context(cafile=files[0])
     with serving(node, tls=files) as url:
-        good = HttpTransport(url, tls=trusted)
-        good.publish("a", b"x")
-        assert good.fetch("a") == (b"x",)
-        good.close()
-        with pytest.raises(TransportError, match="no certificate that fits"):
-            HttpTransport(url, timeout_s=2).publish("a", b"y")
+        with closing(HttpTransport(url, tls=trusted)) as good:
+            good.publish("a", b"x")
+            assert good.fetch("a") == (b"x",)
+        # Closed whatever happens: a connection that hangs on would hide why this fails.
+        with closing(HttpTransport(url, timeout_s=2)) as client, pytest.raises(TransportError, match="no certificate"):
+            client.publish("a", b"y")
     other = certificate(tmp_path / "other", "node.example")
     with serving(node, tls=other) as url:
-        client = HttpTransport(url, tls=ssl.create_default_context(cafile=other[0]), timeout_s=2)
-        with pytest.raises(TransportError, match="no certificate that fits"):
+        context = ssl.create_default_context(cafile=other[0])
+        with (
+            closing(HttpTransport(url, tls=context, timeout_s=2)) as client,
+            pytest.raises(TransportError, match="no certificate"),
+        ):
             client.publish("a", b"y")
     assert good.url.startswith("https://")
