@@ -7,7 +7,10 @@ message is either refused or another message, never a second spelling of the fir
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import subprocess
+import sys
 import tracemalloc
 from typing import Any
 
@@ -16,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkfed import encoding
-from zkfed.encoding import DIGEST_BYTES, ITEM_BYTES_MAX, Reader, Writer, digest, item
+from zkfed.encoding import DIGEST_BYTES, ITEM_BYTES_MAX, JSON_DEPTH_MAX, Reader, Writer, decode_json, digest, item
 from zkfed.errors import DecodeError, LimitExceeded
 
 TAG = "zkfed/v1/sample"
@@ -256,3 +259,62 @@ def test_a_digest_is_sha256_of_the_items_and_depends_on_the_tag() -> None:
     assert (
         len({digest("ab", b"c"), digest("a", b"bc"), digest("abc"), digest("abc", b""), digest("ab", b"", b"c")}) == 5
     )
+
+
+# -- JSON from outside -----------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(['"[[', "\\", '\\"', "{"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_json_is_read_as_it_was_written(value: object) -> None:
+    """Brackets and quotes inside of strings count for nothing."""
+    for ascii_only in (True, False):
+        assert decode_json(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b'{"a": 1, "a": 2}',
+        b'[{"a": {"b": 1, "b": 1}}]',
+        b"\xff",
+        b'"\xed\xa0\x80"',
+        b"[1] [2]",
+        b'"abc',
+        b"]" * 9,
+    ],
+)
+def test_other_text_is_refused(data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        decode_json(data)
+
+
+@pytest.mark.parametrize("depth", [JSON_DEPTH_MAX, JSON_DEPTH_MAX + 1])
+def test_json_is_nested_so_deep_and_no_deeper(depth: int) -> None:
+    text = b"[" * depth + b'"[[[["' + b"]" * depth
+    if depth <= JSON_DEPTH_MAX:
+        assert decode_json(text)
+        return
+    with pytest.raises(DecodeError, match="nested more than 32 deep"):
+        decode_json(text)
+
+
+def test_deep_json_ends_no_process_whose_recursion_limit_was_raised() -> None:
+    """py_ecc raises it to 100,000; then Python's parser overflows the stack of C, and a node could end its clients."""
+    code = (
+        "import sys; sys.setrecursionlimit(10**6)\n"
+        "from zkfed.encoding import decode_json\n"
+        "from zkfed.errors import DecodeError\n"
+        "for text in (b'[' * 10**6, b'{\"a\":' * 10**6, b'[{\"a\":' * 10**5):\n"
+        "    try: decode_json(text)\n"
+        "    except DecodeError: print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["refused"] * 3), done.stderr[-500:]

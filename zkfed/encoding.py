@@ -12,14 +12,19 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+import json
+import re
 from collections.abc import Iterable
+from typing import Any
 
 from zkfed.errors import DecodeError, LimitExceeded, excerpt
 
-__all__ = ["DIGEST_BYTES", "ITEM_BYTES_MAX", "Reader", "Writer", "digest", "item"]
+__all__ = ["DIGEST_BYTES", "ITEM_BYTES_MAX", "Reader", "Writer", "decode_json", "digest", "item"]
 
 DIGEST_BYTES = 32
 ITEM_BYTES_MAX = 1 << 30
+JSON_DEPTH_MAX = 32
+_STRING, _BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL), re.compile(rb"[\[\]{}]")
 
 
 def item(data: bytes) -> bytes:
@@ -36,6 +41,32 @@ def digest(tag: str, *items: bytes) -> bytes:
         state.update(len(data).to_bytes(4, "big"))
         state.update(data)
     return state.digest()
+
+
+def decode_json(data: bytes) -> Any:
+    """Reads JSON from outside: UTF-8, no name twice in an object, nested at most 32 deep.
+
+    The depth is counted before Python's parser sees the text. That parser recurses on the stack of C, and
+    whoever raises `sys.setrecursionlimit`, as py_ecc does, takes its only guard: deep text would end the process.
+
+    Raises:
+        DecodeError: Anything else. Readers differ in which of two equal names they take.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({name for name, _ in pairs}) != len(pairs):
+            raise ValueError("a name twice")
+        return dict(pairs)
+
+    depth = 0
+    for found in _BRACKET.finditer(_STRING.sub(b"", data)):
+        depth += 1 if found[0] in b"[{" else -1
+        if depth > JSON_DEPTH_MAX:
+            raise DecodeError(f"JSON that is nested more than {JSON_DEPTH_MAX} deep")
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError):
+        raise DecodeError(f"expected JSON with unique names, got {excerpt(data[:64])!r}") from None
 
 
 class Writer:

@@ -86,10 +86,10 @@ TWICE = b'{"address": "%s", "address": "0"}' % GOOD["address"].encode()
     ("said", "error", "text"),
     [
         (answer(b"<html>Welcome</html>", "text/html"), TransportError, "is it a zkfed node"),
-        (answer(b"<html>Welcome</html>"), DecodeError, "JSON object"),
-        (answer(TWICE), DecodeError, "unique keys"),
+        (answer(b"<html>Welcome</html>"), DecodeError, "expected JSON"),
+        (answer(TWICE), DecodeError, "unique names"),
         (answer(b'{"address": "00"}'), TransportError, "another message's address"),
-        (answer(b"[" * 60_000), DecodeError, "JSON object"),
+        (answer(b"[" * 60_000), DecodeError, "nested more than 32 deep"),
         (answer(b'["address"]'), DecodeError, "JSON object, got list"),
         (answer(b"{" * 100_000), LimitExceeded, "longer than"),
         (answer(json.dumps(GOOD).encode(), content_encoding="gzip"), TransportError, "compressed"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import re
 import sqlite3
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zkfed.cli.output import HOLDS, Output
+from zkfed.encoding import decode_json
 from zkfed.errors import DecodeError, StoreFault, ZkfedError, excerpt
 
 __all__ = ["add_parser", "as_data", "describe", "in_lines", "run"]
@@ -122,8 +122,8 @@ def _text(data: bytes) -> Facts | None:
     if not data.startswith(b"{"):
         return None
     try:
-        value = json.loads(data[: TEXT_BYTES_MAX + 1])
-    except (ValueError, RecursionError):
+        value = decode_json(data[: TEXT_BYTES_MAX + 1])
+    except DecodeError:
         return None
     kind = next((SNARKJS[name] for name in SNARKJS if name in value), None)
     return None if kind is None else {"kind": kind, "protocol": excerpt(str(value.get("protocol")), 32)}

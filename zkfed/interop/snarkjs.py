@@ -27,6 +27,7 @@ from zkfed.algebra.backend import Backend, Group, Points, use
 from zkfed.algebra.curve import BLS12_381, BN254, Curve
 from zkfed.algebra.field import to_limbs
 from zkfed.algebra.points import encode_affine, parse_affine
+from zkfed.encoding import decode_json
 from zkfed.errors import DecodeError, KeyRefused, excerpt
 from zkfed.files import map_file, replace_file
 from zkfed.groth16.challenge import Challenger
@@ -209,20 +210,14 @@ def _write(path: str | Path, value: Any) -> None:
 
 
 def _read(path: Path, kind: type, limit: int) -> Any:
+    data = bytes(map_file(path, limit))
     try:
-        value = json.loads(bytes(map_file(path, limit)), object_pairs_hook=_without_doubles)
-    except (ValueError, RecursionError):
-        raise DecodeError(f"{path.name}: not JSON, or a name stands twice") from None
+        value = decode_json(data)
+    except DecodeError:
+        raise DecodeError(f"{path.name}: not JSON, nested too deeply, or a name stands twice") from None
     if type(value) is not kind:
         raise DecodeError(f"{path.name}: a {type(value).__name__}, expected a {kind.__name__}")
     return value
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Readers disagree about which of two equal names counts.
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise ValueError
-    return dict(pairs)
 
 
 def _member(name: str, entry: dict[str, Any], key: str, kind: type) -> Any:

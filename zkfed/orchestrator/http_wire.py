@@ -14,12 +14,11 @@ nothing on a transport is secret.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from zkfed.encoding import Reader, Writer
+from zkfed.encoding import Reader, Writer, decode_json
 from zkfed.errors import DecodeError, IntegrityError, SignatureInvalid, ZkfedError, excerpt
 from zkfed.updates.signing import SigningKey, verify_signature
 
@@ -112,21 +111,12 @@ def decode_page(data: bytes, limit: int) -> list[bytes]:
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
-    """Reads a JSON object; a key that comes twice is refused, as readers differ in which one they take.
+    """Reads a JSON object as `decode_json`.
 
     Raises:
         DecodeError: Not such an object.
     """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({k for k, _ in pairs}) != len(pairs):
-            raise ValueError("a key twice")
-        return dict(pairs)
-
-    try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=unique)
-    except (ValueError, RecursionError):
-        raise DecodeError(f"expected a JSON object with unique keys, got {excerpt(data[:64])!r}") from None
+    value = decode_json(data)
     if not isinstance(value, dict):
         raise DecodeError(f"expected a JSON object, got {type(value).__name__}")
     return value
