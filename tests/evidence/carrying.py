@@ -223,7 +223,7 @@ _TO_A_CLIENT = (
     ),
     Check(
         "has a certificate for another host, or of nobody known", "TLS is checked", _CLIENT,
-        "transport=timed_transport(trusted, self._deadline)", "verify=False",
+        "transport=timed_transport(tls, self._deadline)", "verify=False",
         f"{_AT_CLIENT}::test_a_certificate_has_to_fit",
     ),
 )  # fmt: skip

@@ -80,9 +80,10 @@ class HttpTransport:
         self.url, self._path = url.rstrip("/"), parts.path.rstrip("/")
         self._key, self._timeout_s, self.message_bytes_max = key, timeout_s, message_bytes_max
         self._deadline = Deadline()
-        trusted = ssl.create_default_context() if tls is None else tls
+        if tls is None:  # reading the system's certificates takes longer than a request; without TLS none is trusted
+            tls = ssl.create_default_context() if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._client: httpx.Client = httpx.Client(
-            timeout=timeout_s, transport=timed_transport(trusted, self._deadline), follow_redirects=False,
+            timeout=timeout_s, transport=timed_transport(tls, self._deadline), follow_redirects=False,
             headers={"accept-encoding": "identity"}, trust_env=False,
         )  # fmt: skip
 
