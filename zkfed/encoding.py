@@ -44,7 +44,7 @@ def digest(tag: str, *items: bytes) -> bytes:
 
 
 def decode_json(data: bytes) -> Any:
-    """Reads JSON from outside: UTF-8, no name twice in an object, nested at most 32 deep.
+    """Reads JSON from outside: UTF-8, no name twice in an object, no NaN or Infinity, nested at most 32 deep.
 
     The depth is counted before Python's parser sees the text. That parser recurses on the stack of C, and
     whoever raises `sys.setrecursionlimit`, as py_ecc does, takes its only guard: deep text would end the process.
@@ -58,13 +58,16 @@ def decode_json(data: bytes) -> Any:
             raise ValueError("a name twice")
         return dict(pairs)
 
+    def no_number(name: str) -> Any:
+        raise ValueError(f"{name} is not JSON")
+
     depth = 0
     for found in _BRACKET.finditer(_STRING.sub(b"", data)):
         depth += 1 if found[0] in b"[{" else -1
         if depth > JSON_DEPTH_MAX:
             raise DecodeError(f"JSON that is nested more than {JSON_DEPTH_MAX} deep")
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=unique)
+        return json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=no_number)
     except (ValueError, RecursionError):
         raise DecodeError(f"expected JSON with unique names, got {excerpt(data[:64])!r}") from None
 
