@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.adapters.dask_cluster import cluster, worker_pids
 from tests.layers.adder_messages import rewritten
 from tests.layers.counts import CountCohort
 from tests.layers.own_rows import OwnCohort
@@ -266,38 +267,21 @@ def test_works_go_by_name_only() -> None:
 # -- Dask: a scheduler and workers as processes -------------------------------------------------------
 
 
-@contextlib.contextmanager
-def cluster(workers: int) -> Iterator[Any]:
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
-        ) as local,
-        distributed.Client(local) as client,
-    ):
-        yield client
-
-
-def on_dask(cohort: Cohort, *, batch: int, fan_in: int) -> None:
+def on_dask(cohort: Cohort, folder: Path, *, batch: int, fan_in: int) -> None:
     from zkfed.adapters.dask import DaskExecutor
 
     kills: list[int] = []
-    with cluster(2) as client:
-
-        def pids() -> list[int]:
-            client.wait_for_workers(2, timeout=60)
-            return list(client.run(os.getpid).values())
-
-        executor = DaskExecutor(client)
-        check_same(cohort, Wrapped(executor, killing(pids, kills)), batch=batch, fan_in=fan_in)
+    with cluster(2, folder) as client:
+        executor = Wrapped(DaskExecutor(client), killing(lambda: worker_pids(client, 2), kills))
+        check_same(cohort, executor, batch=batch, fan_in=fan_in)
     assert len(kills) >= 3
 
 
-def test_a_killed_dask_worker_loses_and_doubles_nothing() -> None:
-    on_dask(Cohort(devices=DEVICES), batch=2, fan_in=3)
+def test_a_killed_dask_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    on_dask(Cohort(devices=DEVICES), tmp_path, batch=2, fan_in=3)
 
 
 @pytest.mark.slow
-def test_a_thousand_updates_on_dask_with_killed_workers() -> None:
+def test_a_thousand_updates_on_dask_with_killed_workers(tmp_path: Path) -> None:
     """1,000 sealed updates of 64 parameters, a worker killed in each call: the same verdicts and bytes."""
-    on_dask(Cohort(make_policy(16, max_clients=1000), devices=1000), batch=64, fan_in=32)
+    on_dask(Cohort(make_policy(16, max_clients=1000), devices=1000), tmp_path, batch=64, fan_in=32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.adapters.test_executors import Wrapped, cluster
+from tests.adapters.dask_cluster import cluster, worker_pids
+from tests.adapters.test_executors import Wrapped
 from tests.layers.own_rows import OwnCohort, interpolating, own_provers
 from tests.layers.parties import Cohort, provers
 from tests.orchestrator.hosting import carry, ingredients
@@ -88,10 +90,13 @@ def test_members_prove_through_an_executor(tmp_path: Path) -> None:
 
 
 def killed_once(pids: Callable[[], list[int]], kills: list[int]) -> Callable[[Iterator[bytes]], Iterator[bytes]]:
+    one_at_a_time = threading.Lock()  # devices ask from several threads
+
     def change(answers: Iterator[bytes]) -> Iterator[bytes]:
-        if not kills:
-            kills.append(pids()[0])
-            os.kill(kills[0], signal.SIGKILL)
+        with one_at_a_time:
+            if not kills:
+                kills.append(pids()[0])
+                os.kill(kills[0], signal.SIGKILL)
         yield from answers
 
     return change
@@ -115,9 +120,8 @@ def test_proofs_on_dask_with_a_killed_worker(tmp_path: Path) -> None:
 
     policy, benchmark, shards, keys = kit(tmp_path, "S2")
     kills: list[int] = []
-    with cluster(2) as client:
-        pids = list(client.run(os.getpid).values())
-        executor = Wrapped(DaskExecutor(client), killed_once(lambda: pids, kills))
+    with cluster(2, tmp_path / "dask") as client:
+        executor = Wrapped(DaskExecutor(client), killed_once(lambda: worker_pids(client, 2), kills))
         events = run(policy, benchmark, shards, Options(keys=keys, proving=proving_in(executor, tmp_path)))
     assert kills
     assert any(isinstance(e, Released) and e.accepted == 3 for e in events)
