@@ -20,16 +20,20 @@ from flwr.serverapp.strategy import FedAvg
 
 from tests.adapters.flower_grid import HereGrid, as_is
 from tests.layers.parties import ROWS, make_policy, proving_keys
+from tests.orchestrator.hosting import held
 from zkfed import LocalFederation, check_release
 from zkfed.adapters.flower_client import ZkfedMod
 from zkfed.adapters.flower_server import Zkfed
+from zkfed.adapters.memory import MemoryTransport
 from zkfed.errors import DecodeError, PolicyError
 from zkfed.orchestrator.client import proximal_least_squares
+from zkfed.orchestrator.holding import HolderLink, HolderMailbox
 from zkfed.orchestrator.kit import open_node, write_kit
 from zkfed.orchestrator.layouts import CoefIntercept
 from zkfed.orchestrator.options import Options
 from zkfed.orchestrator.synthetic import synthetic_cohort
 from zkfed.policy import RoundPolicy
+from zkfed.updates.signing import SigningKey
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB_S_MAX = 240
@@ -91,6 +95,23 @@ def test_two_rounds(kit: str, exchanges: int) -> None:
     assert all(list(reply.content) == ["zkfed"] for reply in grid.seen)
     secret = [bytes(c.state["zkfed"]["seed"]) for c in grid.contexts]
     assert not any(s in bytes(r.content["zkfed"]["answer"]) for s in secret for r in grid.seen)
+
+
+def test_the_key_holder_may_be_elsewhere(kit: str) -> None:
+    """The ServerApp's process decrypts nothing; both sides arrive at one model, and the record holds."""
+    between, key = MemoryTransport(), SigningKey.generate()
+    node = open_node(kit, exchanges=1, holder=HolderLink(key.public, between, poll_s=0.001))
+    strategy = Zkfed(FedAvg(fraction_evaluate=0.0), node)
+    mailbox = HolderMailbox(node.policy, key, proving_keys(), between)
+    with held(mailbox, node.end) as failures:
+        result = strategy.start(
+            HereGrid([plain_app([ZkfedMod(kit)])] * 3), ArrayRecord([np.zeros(SHAPE)]), num_rounds=2
+        )
+    assert not failures
+    assert [dict(m)["accepted"] for m in result.train_metrics_clientapp.values()] == [3, 3]
+    assert mailbox._holder is not None
+    assert np.array_equal(mailbox._holder.base, node.base)
+    check_release(node.transcript)
 
 
 def nan(weights: Any) -> Any:

@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("nvflare", reason="pip install 'zkfed[nvflare]'")
 
 from nvflare.apis.dxo import DXO, DataKind
+from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FilterKey, FLContextKey, ReservedKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
@@ -28,15 +29,20 @@ from nvflare.private.fed.app.fl_conf import create_privacy_manager
 from tests.adapters.nvflare_cheats import forged
 from tests.layers.counts import count_keys, count_policy
 from tests.layers.parties import ROWS, make_policy, proving_keys
+from tests.orchestrator.hosting import held
 from zkfed import check_release
+from zkfed.adapters.memory import MemoryTransport
 from zkfed.adapters.nvflare import ANSWER, CODE, REQUEST, ZkfedAggregator, ZkfedProve, ZkfedRequest
 from zkfed.errors import DecodeError, NotAuthorised, PolicyError, Replay, StoreFault
 from zkfed.orchestrator.client import proximal_least_squares
 from zkfed.orchestrator.events import Event, Refused
+from zkfed.orchestrator.holding import HolderLink, HolderMailbox
 from zkfed.orchestrator.kit import open_identity, open_node, write_kit
+from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.once import AskedOnce
 from zkfed.orchestrator.synthetic import synthetic_cohort
 from zkfed.policy import RoundPolicy
+from zkfed.updates.signing import SigningKey
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -147,6 +153,34 @@ def test_a_round_without_a_job(kit: Path, tmp_path: Path) -> None:
     released = aggregator.aggregate_model()
     assert released.meta["zkfed_accepted"] == 3  # both honest ones and the clipped one
     check_release(aggregator._opened().node.transcript)
+
+
+def test_the_key_holder_may_be_elsewhere(kit: Path, tmp_path: Path) -> None:
+    """A subclass says where: the server decrypts nothing, the record holds, and the end of the run is told."""
+    between, key = MemoryTransport(), SigningKey.generate()
+
+    class Apart(ZkfedAggregator):
+        def make_node(self, holder: HolderLink | None = None) -> Node:
+            return super().make_node(holder or HolderLink(key.public, between, poll_s=0.001))
+
+    aggregator = Apart(str(kit))
+    aggregator.reset_stats()
+    node = aggregator._opened().node
+    mailbox = HolderMailbox(node.policy, key, proving_keys(), between)
+    server = context("server", tmp_path / "server")
+    sites = [Site(name, kit, tmp_path) for name in ("a", "b")]
+    with held(mailbox, lambda: aggregator.handle_event(EventType.END_RUN, server)) as failures:
+        for _ in ("enrol", "release"):
+            aggregator.reset_stats()
+            request = aggregator._opened().request
+            for number, site in enumerate(sites):
+                aggregator.accept_model(site.answer(request, weights(trained(number))))
+            released = aggregator.aggregate_model()
+    assert not failures
+    assert released.meta["zkfed_accepted"] == 2
+    assert mailbox._holder is not None
+    assert np.array_equal(mailbox._holder.base, node.base)
+    check_release(node.transcript)
 
 
 def test_a_statistic_is_counted_so_too(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,11 @@ import numpy as np
 from tests.layers.counts import count_keys, count_policy
 from tests.layers.own_rows import interpolating, own_keys, own_policy, own_shards
 from tests.layers.parties import ROWS, make_policy, proving_keys
-from zkfed.errors import ZkfedError
+from zkfed.errors import TransportError, ZkfedError
 from zkfed.orchestrator.calls import Ask, Fault, Replies, Steps
 from zkfed.orchestrator.client import proximal_least_squares
 from zkfed.orchestrator.events import Event
+from zkfed.orchestrator.holding import HolderMailbox
 from zkfed.orchestrator.member import Member, Provers
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.options import Options
@@ -53,6 +56,29 @@ def answers(ask: Ask, members: Sequence[Member], change: Change) -> Replies:
         except ZkfedError as error:
             faults.append(Fault(name, error.code, str(error)))
     return Replies(tuple(change(ask, [m for m in messages if m])), tuple(faults))
+
+
+@contextlib.contextmanager
+def held(mailbox: HolderMailbox, end: Callable[[], None]) -> Iterator[list[TransportError]]:
+    """Runs a key holder in a thread until `end` has told it that the node goes; yields what its transport raised."""
+    failures: list[TransportError] = []
+
+    def hold() -> None:
+        while not mailbox.is_over:
+            try:
+                if not mailbox.poll():
+                    mailbox.wait(0.001)
+            except TransportError as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield failures
+    finally:
+        end()
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def ingredients(kind: str, devices: int) -> tuple[Any, Any, list[Any], Any, Any]:

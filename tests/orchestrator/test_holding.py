@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.layers.parties import Cohort
-from tests.orchestrator.hosting import carry, ingredients
+from tests.orchestrator.hosting import carry, held, ingredients
 from zkfed.adapters.memory import MemoryTransport
 from zkfed.encoding import Writer
 from zkfed.errors import IntegrityError, PolicyError, TransportError
@@ -41,32 +39,14 @@ class Apart:
         provers = Provers(policy, self.keys)
         self.members = [Member(provers, shard, key=SigningKey.generate(), train=train) for shard in shards]
         self.name = federation_name(self.node.policy)
-        self.failures: list[BaseException] = []
 
     def mailbox(self, **changes: Any) -> HolderMailbox:
         given = {"policy": self.node.policy, "key": self.key, "keys": self.keys, "transport": self.transport, **changes}
         return HolderMailbox(**given)
 
-    @contextlib.contextmanager
-    def held(self, mailbox: HolderMailbox) -> Iterator[None]:
+    def held(self, mailbox: HolderMailbox) -> contextlib.AbstractContextManager[list[TransportError]]:
         """Runs the key holder in a thread until the node goes."""
-
-        def hold() -> None:
-            while not mailbox.is_over:
-                try:
-                    if not mailbox.poll():
-                        mailbox.wait(0.001)
-                except TransportError as error:
-                    self.failures.append(error)
-
-        thread = threading.Thread(target=hold)
-        thread.start()
-        try:
-            yield
-        finally:
-            self.node.end()
-            thread.join(30)
-            assert not thread.is_alive()
+        return held(mailbox, self.node.end)
 
     def run(self, rounds: int = 1) -> list[Any]:
         return [*carry(self.node.enrol(), self.members), *carry(self.node.run(rounds), self.members)]
@@ -118,10 +98,10 @@ class Unreliable(MemoryTransport):
 
 def test_an_answer_that_was_lost_is_sent_again() -> None:
     apart = Apart(transport=Unreliable())
-    with apart.held(apart.mailbox()):
+    with apart.held(apart.mailbox()) as failures:
         events = apart.run()
     assert any(isinstance(e, Released) for e in events)
-    assert len(apart.failures) == len(apart.transport.tried) > 3
+    assert len(failures) == len(apart.transport.tried) > 3
 
 
 class Swallowing(MemoryTransport):

@@ -19,9 +19,11 @@ import numpy.typing as npt
 from zkfed.errors import DecodeError, PolicyError, TransportError, ZkfedError, excerpt
 from zkfed.files import map_file, replace_file
 from zkfed.orchestrator.events import Event, Progress, Refused, Released
+from zkfed.orchestrator.holding import HolderLink
 from zkfed.orchestrator.kit import open_identity, open_node, open_provers
-from zkfed.orchestrator.layouts import whole_numbers
+from zkfed.orchestrator.layouts import finite_weights, whole_numbers
 from zkfed.orchestrator.member import STATE_BYTES_MAX, Member, Provers
+from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.notes import fault_of
 from zkfed.orchestrator.once import AskedOnce
 from zkfed.policy import RoundPolicy
@@ -133,16 +135,7 @@ class ZkfedProve(Filter):  # type: ignore[misc]
             raise DecodeError(f"the result is of kind {excerpt(str(kind))}, expected weights or a difference of them")
         if list(data) != [self.parameter]:
             raise DecodeError(f"the result has {len(data)} arrays, expected one with the name {self.parameter!r}")
-        try:
-            found = np.asarray(data[self.parameter])
-            if found.dtype.kind not in "fiu":  # NumPy would read text, and drop imaginary parts
-                raise TypeError
-            weights = found.astype(np.float64)
-        except (TypeError, ValueError):
-            raise DecodeError("the result's array holds no numbers") from None
-        if weights.size != policy.model.parameters or not np.isfinite(weights).all():
-            raise DecodeError(f"the result has {weights.size} weights, expected {policy.model.parameters} finite ones")
-        return weights.reshape(policy.model.shape), kind == DataKind.WEIGHT_DIFF
+        return finite_weights(data[self.parameter], policy.model.shape), kind == DataKind.WEIGHT_DIFF
 
 
 class ZkfedAggregator(ModelAggregator):  # type: ignore[misc]
@@ -163,9 +156,16 @@ class ZkfedAggregator(ModelAggregator):  # type: ignore[misc]
         self._node: AskedOnce | None = None
         self._released: dict[str, float] = {}
 
+    def make_node(self, holder: HolderLink | None = None) -> Node:
+        """Opens the node at the first round; a subclass calls it with a key holder elsewhere. Raises as `open_node`."""
+        allowed = None if self.allowed is None else [bytes.fromhex(key) for key in self.allowed]
+        return open_node(self.kit, exchanges=1, allowed=allowed, holder=holder)
+
     def handle_event(self, event_type: str, fl_ctx: Any) -> None:
         """Puts the request into each task on its way to a site, and makes a refusal of a site's failure."""
         super().handle_event(event_type, fl_ctx)
+        if event_type == EventType.END_RUN and self._node is not None:
+            self._node.end()
         if event_type == EventType.AFTER_TASK_DATA_FILTER and self._node is not None and self._node.request:
             task = fl_ctx.get_prop(FLContextKey.TASK_DATA)
             if isinstance(task, Shareable):
@@ -185,8 +185,7 @@ class ZkfedAggregator(ModelAggregator):  # type: ignore[misc]
             BudgetExceeded: Nothing more may be released. The job ends.
         """
         if self._node is None:
-            allowed = None if self.allowed is None else [bytes.fromhex(key) for key in self.allowed]
-            self._node = AskedOnce(open_node(self.kit, exchanges=1, allowed=allowed), self._tell)
+            self._node = AskedOnce(self.make_node(), self._tell)
         self._node.begin()
 
     def accept_model(self, model: FLModel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from zkfed.errors import DecodeError
 
-__all__ = ["CoefIntercept", "Concatenated", "Layout", "read_weights", "whole_numbers", "written_like"]
+__all__ = ["CoefIntercept", "Concatenated", "Layout", "finite_weights", "read_weights", "whole_numbers", "written_like"]
 
 Arrays = list[npt.NDArray[Any]]
 Floats = npt.NDArray[np.float64]
@@ -53,6 +54,25 @@ class CoefIntercept:
     def arrays(self, weights: Floats, like: Arrays) -> Arrays:
         """Returns `coef_` and `intercept_` with the shapes of `like`."""
         return [weights[:-1].T.reshape(like[0].shape), weights[-1].reshape(like[1].shape)]
+
+
+def finite_weights(values: Any, shape: tuple[int, ...]) -> Floats:
+    """Returns one array as weights of `shape`.
+
+    Raises:
+        DecodeError: It holds other than finite numbers, or another count of them.
+    """
+    try:
+        found = np.asarray(values)
+        if found.dtype.kind not in "fiu":  # NumPy would read text, and drop imaginary parts
+            raise TypeError
+        weights = found.astype(np.float64)
+    except (TypeError, ValueError):
+        raise DecodeError("the result's array holds no numbers") from None
+    expected = math.prod(shape)
+    if weights.size != expected or not np.isfinite(weights).all():
+        raise DecodeError(f"the result has {weights.size} weights, expected {expected} finite ones")
+    return weights.reshape(shape)
 
 
 def read_weights(layout: Layout, arrays: Iterable[Any], shape: tuple[int, ...]) -> Floats:

@@ -1,6 +1,6 @@
 """A node behind a host that asks each of its sites once a round, and knows them by names of its own.
 
-    begin() -> request for all     take(site, answer) or fault(site, ...)     finish() -> events
+    begin() -> request for all     take(site, answer) or fault(site, ...)     finish() -> events     end()
 
 The host decides who is a site; this object holds each to one answer a round under one key, so that
 no site is two devices. The first round enrols; each later one releases a sum, or is abandoned.
@@ -8,10 +8,20 @@ no site is two devices. The first round enrols; each later one releases a sum, o
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 
-from zkfed.errors import DecodeError, LimitExceeded, NotAuthorised, PolicyError, Replay, ZkfedError, excerpt
+from zkfed.errors import (
+    DecodeError,
+    LimitExceeded,
+    NotAuthorised,
+    PolicyError,
+    Replay,
+    TransportError,
+    ZkfedError,
+    excerpt,
+)
 from zkfed.orchestrator.calls import Answer, Ask, Fault, Replies, Steps
 from zkfed.orchestrator.events import Event
 from zkfed.orchestrator.member import ENROL
@@ -115,6 +125,11 @@ class AskedOnce:
             self._answers, self._faults, self._ask = {}, {}, None
             self._advance(self._steps, replies)
             self._is_enrolled = True
+
+    def end(self) -> None:
+        """Tells a key holder elsewhere that the node goes; one that cannot be reached waits on."""
+        with self._lock, contextlib.suppress(TransportError):
+            self.node.end()
 
     def _advance(self, steps: Steps, replies: Replies | None) -> None:
         self._steps = steps
