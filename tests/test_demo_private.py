@@ -16,7 +16,7 @@ CODES = {
     "proves about rows of its own choice": {"proof-invalid"},
     "proves about one row, counted many times": {"proof-invalid"},
     "proves about the rows of another draw": {"proof-invalid"},
-    "trains on the drawn rows after the beacon": {"policy", "not-authorised"},
+    "trains on the drawn rows after the beacon": {"not-authorised"},
     "registers one row many times": {"decode"},
     "labels its rows outside the histogram bound": {"proof-invalid"},
 }

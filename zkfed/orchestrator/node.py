@@ -13,7 +13,7 @@ matters (`zkfed.orchestrator.holding`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from zkfed.orchestrator.calls import Ask, Fault, Replies, Step, Steps
 from zkfed.orchestrator.events import EnrolmentClosed, Event, Refused, RegistrationClosed
 from zkfed.orchestrator.holding import Holder, HolderLink, RemoteHolder
 from zkfed.orchestrator.member import ENROL
-from zkfed.orchestrator.notes import signer_of
+from zkfed.orchestrator.notes import RoundNotes, signer_of
 from zkfed.orchestrator.options import Options, make_keys
 from zkfed.orchestrator.rounds import Rounds
 from zkfed.policy import RoundPolicy
@@ -174,13 +174,13 @@ class Node:
         policy, name = self.policy, self.policy.digest.hex()[:16]
         ask = Ask("enrol", (), {"policy": policy.encode()}, channel=f"{name}/enrolments")
         replies = (yield ask) or Replies()
-        yield from self._refuse(replies.faults)
-        enrolled = set[bytes]()
+        faults, enrolled = [*replies.faults], set[bytes]()
         for message in replies.messages:
             try:
                 enrolled.add(self._open_enrolment(message, enrolled))
             except ZkfedError as error:
-                yield from self._refuse([Fault(signer_of(message, ENROL), error.code, str(error))])
+                faults.append(Fault(signer_of(message, ENROL), error.code, str(error)))
+        yield from self._refuse(faults, enrolled)
         keys, registry = tuple(sorted(enrolled)), None
         yield EnrolmentClosed(0, len(keys), len(self.verdicts))
         if policy.statement.kind == "S1":
@@ -231,12 +231,16 @@ class Node:
             except ZkfedError as error:
                 faults.append(Fault(signer_of(message, "registration"), error.code, str(error)))
         registry.close()
-        yield RegistrationClosed(0, len(list(registry)), len(faults))
-        yield from self._refuse(faults)
+        refused = [*self._refuse(faults, registry)]
+        yield RegistrationClosed(0, len(list(registry)), len(refused))
+        yield from refused
         return registry
 
-    def _refuse(self, faults: Collection[Fault]) -> Iterator[Event]:
+    def _refuse(self, faults: Iterable[Fault], taken: Iterable[bytes]) -> Iterator[Event]:
+        """Refuses, once each, whom the faults name and who was not taken."""
+        notes, holding = RoundNotes(0), {key.hex() for key in taken}
         for fault in faults:
             verdict = Verdict(fault.client, False, fault.code, fault.reason)
-            self.verdicts.append(verdict)
-            yield Refused(0, verdict)
+            if notes.refuse(verdict, holding):
+                self.verdicts.append(verdict)
+                yield Refused(0, verdict)

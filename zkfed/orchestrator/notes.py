@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from zkfed.errors import DecodeError, ZkfedError
 from zkfed.layers.agreement import Announced
 from zkfed.layers.transcript import Attempt
+from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.signing import Signed, kind_of
 from zkfed.updates.update import Verdict
 
-__all__ = ["SITS_OUT", "RoundNotes", "fault_of", "sat_out_by", "signer_of"]
+__all__ = ["SITS_OUT", "RoundNotes", "fault_of", "sat_out_by", "sealed_by", "signer_of"]
 
+UNKNOWN = "unknown"
 SITS_OUT = "sits-out"
 """The kind under which a device signs an announcement's digest when it has nothing to prove."""
 
@@ -24,6 +28,7 @@ class RoundNotes:
         messages: (announcement, encryption key) by the announcement's digest, in order.
         attempts: Those that came to an end.
         opening: The one that the key holder was asked to open and has not answered.
+        named: Whom the refusals name.
         receipts: The adders' answer to each client's commit.
         sealed: Updates that came along with their commits.
         sitting: Clients that said that they have nothing to prove.
@@ -38,6 +43,7 @@ class RoundNotes:
     attempts: list[Attempt] = field(default_factory=list)
     opening: Attempt | None = None
     refused: list[Verdict] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
     released: list[int] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     commits: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
@@ -55,6 +61,22 @@ class RoundNotes:
     def committers(self) -> set[str]:
         """The clients whose commits were taken."""
         return {client for client, _ in self.commits.values()}
+
+    def refuse(self, verdict: Verdict, holding: Collection[str]) -> bool:
+        """Notes a refusal and returns whether it is one: who holds a place, or was refused before, is not refused.
+
+        A device has one place in an attempt. What is signed with its key may come more than once, changed on its
+        way, or from somebody who has seen it.
+
+        Args:
+            verdict: Names the device; several messages may be of "unknown" senders.
+            holding: Clients that have a place.
+        """
+        if verdict.client != UNKNOWN and (verdict.client in holding or verdict.client in self.named):
+            return False
+        self.named.add(verdict.client)
+        self.refused.append(verdict)
+        return True
 
     def end_opening(self, outcome: bytes) -> None:
         """Puts the attempt that the key holder was asked to open on record, with its answer; b"" if it gave none."""
@@ -78,12 +100,20 @@ def fault_of(error: Exception) -> tuple[str, str]:
     return "device-failed", f"the device raised {type(error).__name__}; call its `join` or `seal` alone to see why"
 
 
-def signer_of(message: bytes, kind: str) -> str:
-    """Returns the key (hex) that signed a message, "unknown" if none did."""
+def signer_of(message: bytes, *kinds: str) -> str:
+    """Returns the key (hex) that signed a message of one of some kinds, "unknown" if none did."""
+    for kind in kinds:
+        with contextlib.suppress(ZkfedError):
+            return Signed.decode(message, kind, limit=1 << 16).signer.hex()
+    return UNKNOWN
+
+
+def sealed_by(message: bytes) -> str:
+    """Returns the key (hex) that signed a sealed update, "unknown" if none did."""
     try:
-        return Signed.decode(message, kind, limit=1 << 16).signer.hex()
+        return SealedUpdate.decode(message).signed.signer.hex()
     except ZkfedError:
-        return "unknown"
+        return UNKNOWN
 
 
 def sat_out_by(message: bytes, announced: Announced | None) -> str:

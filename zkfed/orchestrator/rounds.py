@@ -8,7 +8,7 @@ knows how a device is reached, and nothing that comes back is trusted.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -35,7 +35,7 @@ from zkfed.orchestrator.events import (
 )
 from zkfed.orchestrator.exchange import send
 from zkfed.orchestrator.holding import Holder
-from zkfed.orchestrator.notes import RoundNotes, sat_out_by, signer_of
+from zkfed.orchestrator.notes import SITS_OUT, RoundNotes, sat_out_by, sealed_by, signer_of
 from zkfed.orchestrator.options import Options
 from zkfed.ports import Transport
 from zkfed.updates.messages import Aggregate, Failure
@@ -112,7 +112,6 @@ class Rounds:
             yield RoundStarted(number, policy.millionths(number) / 1e6, ratio, len(self.clients))
             announced = self._announce(state, attempt=1, group=0, members=())
             yield from self._collect_commits(state, announced)
-            yield from self._say_who_sits_out(state)
             if policy.statement.kind == "S1":
                 yield from self._open_beacon(state, announced)
             yield from self._run_attempts(state, announced)
@@ -194,20 +193,22 @@ class Rounds:
         kind = "round" if self._exchanges == 1 else "join"
         channel = self._channel(state, "commits")
         replies = (yield Ask(kind, self.clients, parts, round=state.number, channel=channel)) or Replies()
-        yield from self._note_faults(state, replies.faults)
-        yield from self._receive_commits(state, replies.messages)
-        heard = state.committers | {v.client for v in state.refused} | set(state.sitting)
-        silent = [Fault(c, "no-answer", "no answer came before the node went on") for c in self.clients]
-        yield from self._note_faults(state, [f for f in silent if f.client not in heard])
+        faults = [*replies.faults, *self._receive_commits(state, replies.messages)]
+        faults += [Fault(c, SAT_OUT, "") for c in state.sitting]
+        faults += [Fault(c, "no-answer", "no answer came before the node went on") for c in self.clients]
+        yield from self._note_faults(state, faults, holding=state.committers)
         self._timed(state, "commit", start)
 
-    def _note_faults(self, state: RoundNotes, faults: Iterable[Fault], *, attempt: int = 1) -> Iterator[Event]:
+    def _note_faults(
+        self, state: RoundNotes, faults: Iterable[Fault], *, holding: Collection[str], attempt: int = 1
+    ) -> Iterator[Event]:
+        """Refuses, once each, whom the faults name and who does not hold a place."""
         for fault in faults:
             sat_out = fault.code == SAT_OUT
             code, reason = ("unsatisfied-constraint", self._sat_out) if sat_out else (fault.code, fault.reason)
             verdict = Verdict(fault.client, False, code, reason)
-            state.refused.append(verdict)
-            yield Refused(state.number, verdict, attempt)
+            if state.refuse(verdict, holding):
+                yield Refused(state.number, verdict, attempt)
 
     @property
     def _sat_out(self) -> str:
@@ -215,13 +216,14 @@ class Rounds:
             return "sat out"  # whether by its bounds, its person or its budget is nobody's business
         return "sat out: the update does not reach the share"
 
-    def _receive_commits(self, state: RoundNotes, messages: Sequence[bytes]) -> Iterator[Event]:
-        """Hands the adders every commit that has come, and keeps what was sealed along with it."""
+    def _receive_commits(self, state: RoundNotes, messages: Sequence[bytes]) -> list[Fault]:
+        """Hands the adders every commit that has come, and keeps what was sealed along; returns what was refused."""
+        faults = []
         for message in messages:
+            commit, sealed = message, b""
             try:
                 if self._takes_sit_out(state, message):
                     continue
-                commit, sealed = message, b""
                 if self._exchanges == 1:
                     answer = Answer.decode(message)
                     commit, sealed = answer.commit, answer.sealed
@@ -233,8 +235,8 @@ class Rounds:
                 if sealed:
                     state.sealed.append(sealed)
             except ZkfedError as error:
-                signer = signer_of(message, "commit")
-                yield from self._note_faults(state, [Fault(signer, error.code, str(error))])
+                faults.append(Fault(signer_of(commit, "commit", SITS_OUT), error.code, str(error)))
+        return faults
 
     def _takes_sit_out(self, state: RoundNotes, message: bytes) -> bool:
         """Notes a device that says, signed, that it has nothing to prove; returns whether it did."""
@@ -242,11 +244,6 @@ class Rounds:
         if client and client in self.clients:
             state.sitting.append(client)
         return bool(client)
-
-    def _say_who_sits_out(self, state: RoundNotes) -> Iterator[Event]:
-        said = {v.client for v in state.refused}
-        faults = [Fault(c, "unsatisfied-constraint", self._sat_out) for c in dict.fromkeys(state.sitting)]
-        yield from self._note_faults(state, [f for f in faults if f.client not in said])
 
     def _open_beacon(self, state: RoundNotes, announced: Announced) -> Steps:
         """Has G and then K open their nonces, and every device look at the rows that they draw."""
@@ -270,12 +267,13 @@ class Rounds:
         state.receipts = {}
         state.sitting.clear()
         faults = [replace(f, reason=f"sat out: {f.reason}") for f in replies.faults]
-        yield from self._receive_commits(state, replies.messages)  # who commits only now is refused by name
+        late = self._receive_commits(state, replies.messages)  # who commits only now is refused by name
         faults += [Fault(c, "unsatisfied-constraint", f"{self._sat_out} on its drawn rows") for c in state.sitting]
         for fault in faults:
             if fault.client in commit_of:
                 state.sat_out.add(commit_of[fault.client])
-        yield from self._note_faults(state, faults)
+        yield from self._note_faults(state, faults, holding=())
+        yield from self._note_faults(state, late, holding=state.committers)
         self._timed(state, "beacon", start)
 
     def _run_attempt(
@@ -324,10 +322,10 @@ class Rounds:
     def _collect_seals(self, state: RoundNotes, announced: Announced, members: tuple[bytes, ...]) -> Steps:
         start, body = time.perf_counter(), announced.body
         messages, state.sealed = tuple(state.sealed), []
+        clients = tuple(state.commits[m][0] for m in members if m not in state.sat_out and m in state.commits)
+        faults = list[Fault]()
         if body.attempt > 1 or self._exchanges > 1:
             announcement, key = state.messages[announced.digest]
-            there = state.commits.keys() - state.sat_out
-            clients = tuple(state.commits[m][0] for m in members if m in there)
             parts = {"announcement": announcement, "encryption_key": key}
             where = self._channel(state, "sealed", announced)
             number = {"round": state.number, "attempt": body.attempt, "group": body.group}
@@ -336,18 +334,25 @@ class Rounds:
                 replies = yield Ask("seal", clients, parts, state.receipts, channel=where, **number)
             replies = replies or Replies()
             state.receipts = {}
-            yield from self._note_faults(state, replies.faults, attempt=body.attempt)
-            messages = replies.messages
+            messages, faults = replies.messages, [*replies.faults]
+        if state.sat_out:  # refused already: what it seals nevertheless is not counted
+            out = {state.commits[m][0] for m in state.sat_out}
+            messages = tuple(m for m in messages if sealed_by(m) not in out)
         self._timed(state, "seal", start)
-        start = time.perf_counter()
+        start, taken = time.perf_counter(), set[str]()
         size = self._check_batch
         for done in range(0, len(messages), size):
             batch = messages[done : done + size]
             for verdict in self._adder.receive_sealed_all(batch):
-                if not verdict.is_accepted:
-                    state.refused.append(verdict)
-                    yield Refused(state.number, verdict, body.attempt)
+                if verdict.is_accepted:
+                    taken.add(verdict.client)
+                else:
+                    faults.append(Fault(verdict.client, verdict.code, verdict.reason))
             yield Progress(state.number, "check", done + len(batch), len(messages), body.attempt, body.group)
+        # Now, and not as they come: of a message that was copied or changed on its way the true one may come later.
+        faults += [Fault(c, "no-answer", "no sealed update came before the node went on") for c in clients]
+        holding = taken | set(self.clients).difference(clients)  # those stand elsewhere, or were refused before
+        yield from self._note_faults(state, faults, holding=holding, attempt=body.attempt)
         self._timed(state, "check", start)
 
     def _end_opening(self, state: RoundNotes, outcome: bytes) -> None:
@@ -383,16 +388,8 @@ class Rounds:
         epsilon, delta = self.spending.total()
         accepted = sum(state.released)
         ratio = self._ratio(accepted) * sums**0.5
-        yield Released(
-            state.number,
-            accepted,
-            len(state.refused),
-            state.tries,
-            ratio,
-            epsilon,
-            delta,
-            dict(state.seconds),
-        )
+        refused, seconds = len(state.refused), dict(state.seconds)
+        yield Released(state.number, accepted, refused, state.tries, ratio, epsilon, delta, seconds)
 
     def _ratio(self, clients: int) -> float:
         policy, scale = self.agreement.policy, self.agreement.noise_scale
