@@ -136,31 +136,6 @@ _TO_THE_NODE = (
         f"{_NODES}::test_a_device_that_says_it_sits_out_for_another_round_is_not_believed",
     ),
     Check(
-        "says that it sits out, and commits, to be refused and counted", "one place a device", _NOTES,
-        "(verdict.client in holding or verdict.client in self.named)", "(verdict.client in self.named)",
-        "orchestrator/test_places.py::test_who_sits_out_and_commits_has_committed",
-    ),
-    Check(
-        "sends another device's message again, or a changed one, to have it refused", "it has its place", _ROUNDS,
-        "holding = taken | set", "holding = set",
-        "orchestrator/test_places.py::test_what_comes_twice_or_changed_refuses_nobody",
-    ),
-    Check(
-        "sits out in several ways, to be refused several times", "it is named once", _NOTES,
-        "(verdict.client in holding or verdict.client in self.named)", "verdict.client in holding",
-        "orchestrator/test_places.py::test_who_sits_out_twice_and_says_nonsense_is_refused_once",
-    ),
-    Check(
-        "seals what does not improve its drawn rows, having said so", "who sat out is not counted", _ROUNDS,
-        "if state.sat_out:  # refused already", "if False:  # refused already",
-        "orchestrator/test_places.py::test_who_sits_out_of_its_drawn_rows_and_seals_is_not_counted",
-    ),
-    Check(
-        "commits and seals nothing, in a host that does not say so", "silent devices are named", _ROUNDS,
-        '[Fault(c, "no-answer", "no sealed update came before the node went on") for c in clients]', "[]",
-        "orchestrator/test_places.py::test_who_commits_and_seals_nothing_is_refused_by_name",
-    ),
-    Check(
         "sits out of a federation that is not its own", "the enrolled keys", _ROUNDS,
         "if client and client in self.clients:", "if client:", f"{_MEMBERS}::test_a_stranger_who_sits_out_is_not_noted",
     ),

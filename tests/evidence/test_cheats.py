@@ -21,6 +21,7 @@ from tests.evidence.cheats import CHEATS, Check
 from tests.evidence.counting import COUNT_CHEATS
 from tests.evidence.frameworks import FRAMEWORK_CHEATS
 from tests.evidence.hosting import HOST_CHEATS
+from tests.evidence.insiders import INSIDER_CHEATS
 from tests.evidence.keeping import KEPT
 from tests.evidence.spending import LEDGER_CHEATS
 
@@ -32,6 +33,7 @@ TABLES = {
     **KEPT,
     "Bad input, refused before anything is proven": BAD_INPUT,
     **HOST_CHEATS,
+    **INSIDER_CHEATS,
     **FRAMEWORK_CHEATS,
     **CARRIED,
 }
