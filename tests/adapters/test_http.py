@@ -19,6 +19,7 @@ from zkfed.adapters import http_node
 from zkfed.adapters.http import HttpTransport
 from zkfed.adapters.http_node import HttpNode, serving
 from zkfed.adapters.memory import MemoryTransport
+from zkfed.orchestrator import http_uploads
 from zkfed.orchestrator.http_wire import signature_headers
 from zkfed.updates.signing import SigningKey
 
@@ -167,7 +168,7 @@ def test_a_body_that_passes_the_limit_is_refused_there() -> None:
 
 
 def test_all_uploads_together_have_a_limit_and_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_node, "IN_FLIGHT_BYTES_MAX", 100_000)
+    monkeypatch.setattr(http_uploads, "IN_FLIGHT_BYTES_MAX", 100_000)
     store = MemoryTransport()
     app = HttpNode(store, may_write=lambda channel, key: True)
     with serving(app) as url:
@@ -176,7 +177,7 @@ def test_all_uploads_together_have_a_limit_and_leave_nothing_behind(monkeypatch:
         for connection in slow:  # half of what each announces, and then it waits
             connection.sendall(HEAD + b"Content-Length: 60000\r\n\r\n" + bytes(30_000))
         give_up = time.monotonic() + 20
-        while app._in_flight < 90_000 and time.monotonic() < give_up:
+        while app._uploads.in_flight < 90_000 and time.monotonic() < give_up:
             time.sleep(0.01)
         answer = httpx.post(
             f"{url}/v1/a", content=bytes(30_000), headers={"content-type": "application/octet-stream"}, trust_env=False
@@ -186,15 +187,15 @@ def test_all_uploads_together_have_a_limit_and_leave_nothing_behind(monkeypatch:
         assert answer.json()["code"] == "transport"
         for connection in slow:
             connection.close()
-        while app._in_flight and time.monotonic() < give_up:
+        while app._uploads.in_flight and time.monotonic() < give_up:
             time.sleep(0.01)
-        assert app._in_flight == 0
+        assert app._uploads.in_flight == 0
         running.still_works()
     assert store.fetch("a") == ()
 
 
 def test_a_body_that_stops_coming_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_node, "BODY_S_MAX", 0.3)
+    monkeypatch.setattr(http_uploads, "BODY_S_MAX", 0.3)
     store = MemoryTransport()
     app = HttpNode(store, may_write=lambda channel, key: True)
     with serving(app) as url:
@@ -202,7 +203,7 @@ def test_a_body_that_stops_coming_is_dropped(monkeypatch: pytest.MonkeyPatch) ->
         answer = raw(running, HEAD + b"Content-Length: 60000\r\n\r\n" + bytes(30_000))
         assert answer.startswith(b"HTTP/1.1 400")
         assert b"did not end within" in answer
-        assert app._in_flight == 0
+        assert app._uploads.in_flight == 0
         running.still_works()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import socket
 import threading
 import time
@@ -99,3 +100,25 @@ def test_who_waits_at_a_folder_reads_no_message(tmp_path: Path, monkeypatch: pyt
         assert time.monotonic() - start < 5
         assert read == []
         client.close()
+
+
+def test_slow_readers_cost_a_slice_each_and_no_page() -> None:
+    """Fifty that take nothing of 7 MiB each: 350 MiB if their answers were kept."""
+    store = MemoryTransport()
+    for number in range(7):
+        store.publish("a", bytes([number]) * (1 << 20))
+    with serving(HttpNode(store, may_write=lambda channel, key: True)) as url:
+        running, before = Running(url, store), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        slow = [socket.socket() for _ in range(50)]
+        for connection in slow:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((running.host, running.port))
+            connection.sendall(b"GET /v1/a HTTP/1.1\r\nHost: n\r\n\r\n")
+        time.sleep(1)
+        client = HttpTransport(url)
+        assert [len(m) for m in client.fetch("a")] == [1 << 20] * 7
+        client.close()
+        for connection in slow:
+            assert connection.recv(64).startswith(b"HTTP/1.1 200")
+            connection.close()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10

@@ -6,6 +6,7 @@ from tests.evidence.cheats import Check
 
 __all__ = ["CARRIED"]
 
+_UPLOADS = "orchestrator/http_uploads.py"
 _CLIENT, _SERVER, _WIRE = "adapters/http.py", "adapters/http_node.py", "orchestrator/http_wire.py"
 _HANGING = "adapters/test_http_hanging.py"
 _IDLE = "orchestrator/http_idle.py"
@@ -36,26 +37,26 @@ _TO_A_NODE = (
         f"{_AT_NODE}::test_a_compressed_body_is_not_unpacked",
     ),
     Check(
-        "announces 10 GB", "the length is read first", _SERVER, "or int(declared[:20]) > self._upload_bytes_max:",
+        "announces 10 GB", "the length is read first", _UPLOADS, "or int(declared[:20]) > limit:",
         "or False:", f"{_AT_NODE}::test_ten_gigabytes_are_refused_before_they_come",
     ),
     Check(
-        "sends a body without an end", "bodies are counted as they come", _SERVER,
-        "if len(body) + len(piece) > self._upload_bytes_max:", "if False:",
+        "sends a body without an end", "bodies are counted as they come", _UPLOADS,
+        "if len(body) + len(piece) > limit:", "if False:",
         f"{_AT_NODE}::test_a_body_that_passes_the_limit_is_refused_there",
     ),
     Check(
-        "sends many large bodies at once", "all of them together have a limit", _SERVER,
-        "if self._in_flight + len(piece) > IN_FLIGHT_BYTES_MAX:", "if False:",
+        "sends many large bodies at once", "all of them together have a limit", _UPLOADS,
+        "if self.in_flight + len(piece) > IN_FLIGHT_BYTES_MAX:", "if False:",
         f"{_AT_NODE}::test_all_uploads_together_have_a_limit_and_leave_nothing_behind",
     ),
     Check(
-        "breaks off, until no room is left", "what was counted is given back", _SERVER,
-        "except BaseException:\n            self._in_flight -= taken", "except BaseException:",
+        "breaks off, until no room is left", "what was counted is given back", _UPLOADS,
+        "except BaseException:\n            self.in_flight -= taken", "except BaseException:",
         f"{_AT_NODE}::test_all_uploads_together_have_a_limit_and_leave_nothing_behind",
     ),
     Check(
-        "begins a body and does not go on", "it is dropped", _SERVER, "async with asyncio.timeout(BODY_S_MAX):",
+        "begins a body and does not go on", "it is dropped", _UPLOADS, "async with asyncio.timeout(BODY_S_MAX):",
         "async with asyncio.timeout(None):", f"{_AT_NODE}::test_a_body_that_stops_coming_is_dropped",
     ),
     Check(

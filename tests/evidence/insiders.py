@@ -7,6 +7,9 @@ from tests.evidence.cheats import Check
 __all__ = ["INSIDER_CHEATS"]
 
 _ROUNDS, _NOTES, _PLACES = "orchestrator/rounds.py", "orchestrator/notes.py", "orchestrator/test_places.py"
+_UPLOADS, _MAILBOX = "orchestrator/http_uploads.py", "orchestrator/mailbox.py"
+_HOLDING, _LONG = "orchestrator/holding.py", "orchestrator/test_long_records.py"
+_OF_KEYS = "adapters/test_http_room.py"
 
 _ONE_PLACE = (
     Check(
@@ -36,4 +39,56 @@ _ONE_PLACE = (
     ),
 )  # fmt: skip
 
-INSIDER_CHEATS = {"Taking more than one place, as an enrolled device": _ONE_PLACE}
+_ROOM = (
+    Check(
+        "fills an ask's channel, as an enrolled device", "a key has its room in a channel", _UPLOADS,
+        "maximum = self._key_bytes_max(channel)", "maximum = 1 << 40",
+        f"{_OF_KEYS}::test_a_key_has_its_room_in_a_channel_and_no_more",
+    ),
+    Check(
+        "the same with messages of no bytes", "each costs something", _UPLOADS, "MESSAGE_COST_BYTES = 1024",
+        "MESSAGE_COST_BYTES = 0", f"{_OF_KEYS}::test_messages_of_no_bytes_are_not_free",
+    ),
+    Check(
+        "the same with messages that come at once", "they are counted before they are published", _UPLOADS,
+        "if size > self.room(channel, key, address):", "if False:",
+        f"{_OF_KEYS}::test_bodies_of_one_key_that_come_at_once_have_one_room",
+    ),
+    Check(
+        "the same to every ask that was", "its room is what an honest device answers to each, twice", _MAILBOX,
+        "return self._rooms[asked] if asked < len(self._rooms) else 0", "return 1 << 30",
+        f"{_OF_KEYS}::test_an_enrolled_device_fills_neither_an_open_ask_nor_the_earlier_ones",
+    ),
+    Check(
+        "asks for much, often, and does not read it", "an answer is handed out in slices", "adapters/http_node.py",
+        "StreamingResponse(in_slices(pieces), media_type=BINARY, headers=length)",
+        'Response(b"".join(pieces), media_type=BINARY)',
+        "adapters/test_http_hanging.py::test_slow_readers_cost_a_slice_each_and_no_page",
+    ),
+    Check(
+        "fills the key holder with pieces of a record, as its node", "they are counted, and in order", _HOLDING,
+        "if len(self._pieces) != at or at + len(piece) > RECORD_BYTES_MAX:", "if len(self._pieces) != at:",
+        f"{_LONG}::test_pieces_that_do_not_follow_or_are_too_many_are_refused_and_forgotten",
+    ),
+    Check(
+        "begins a round's record with the rest of another", "a piece at 0 begins anew", _HOLDING,
+        "del self._pieces[at:]", "pass",
+        f"{_LONG}::test_pieces_that_do_not_follow_or_are_too_many_are_refused_and_forgotten",
+        "pieces come in order",
+    ),
+    Check(
+        "writes pieces of no record into the records", "a list names its pieces by content", "orchestrator/records.py",
+        "if added is None or not added[1]:", "if added is None:",
+        f"{_LONG}::test_everybody_reads_it_from_the_records", "KeyError",
+    ),
+    Check(
+        "answers, as the key holder, what it was not asked", "it has no more channels than asks", _MAILBOX,
+        "return asked is not None and asked < self.node.asked_holder", "return asked is not None",
+        f"{_OF_KEYS}::test_a_key_holder_answers_in_as_many_channels_as_it_was_asked",
+    ),
+)  # fmt: skip
+
+INSIDER_CHEATS = {
+    "Taking more than one place, as an enrolled device": _ONE_PLACE,
+    "Taking more room than an honest one": _ROOM,
+}

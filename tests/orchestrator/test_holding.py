@@ -250,7 +250,9 @@ def test_one_agreement_is_followed_and_no_other() -> None:
     ("kind", "parts"),
     [
         ("offer", (bytes(8),) * 3), ("offer", (b"",) * 3), ("countersign", (b"",)), ("reveal", (b"",)),
-        ("open", (b"",) * 3), ("settle", (b"",)), ("agree", (b"",)), ("agree", ()), ("os.system", (b"true",)),
+        ("open", (b"",) * 3), ("settle", (b"",)), ("settle", (bytes(8), b"")), ("settle", (b"\xff" * 8, b"")),
+        ("piece", (bytes(7) + b"\1", b"x")), ("piece", (b"x",)), ("agree", (b"",)), ("agree", ()),
+        ("os.system", (b"true",)),
     ],
 )  # fmt: skip
 def test_asks_that_are_none_get_a_typed_answer_and_change_nothing(kind: str, parts: tuple[bytes, ...]) -> None:

@@ -4,9 +4,9 @@
 
 It stores messages and hands them out; it opens none. Bodies are counted while they come, all of
 them together stay below one limit, a body that stops coming is dropped, and so is a connection on
-which nothing is asked, or whose answers nobody reads. It does not protect
-against somebody who fills the channels that may be written to: give `may_write` the enrolled keys,
-and put the usual reverse proxy in front for TLS, rates and logs.
+which nothing is asked, or whose answers nobody reads. Against somebody who fills the channels that may
+be written to, give `may_write` the enrolled keys and `key_bytes_max` their room; put the usual reverse
+proxy in front for TLS, rates and logs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from weakref import WeakValueDictionary
 
 from zkfed.errors import DecodeError, LimitExceeded, NotAuthorised, SignatureInvalid, TransportError, ZkfedError
 from zkfed.orchestrator.http_idle import impatient
-from zkfed.orchestrator.http_wire import BINARY, JSON, encode_page, request_signer
+from zkfed.orchestrator.http_uploads import UPLOAD_BYTES_MAX, Busy, Uploads
+from zkfed.orchestrator.http_wire import BINARY, JSON, encode_page, in_slices, page_pieces, request_signer
 from zkfed.ports import Counted, Transport
 
 if TYPE_CHECKING:
@@ -34,16 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpNode", "serving"]
 
-UPLOAD_BYTES_MAX, IN_FLIGHT_BYTES_MAX = 1 << 24, 1 << 25
-BODY_S_MAX, IDLE_S_MAX, END_S_MAX, WAIT_S_MAX, LOOK_S = 60.0, 60.0, 3, 20, 0.05
+IDLE_S_MAX, END_S_MAX, WAIT_S_MAX, LOOK_S = 60.0, 3, 20, 0.05
 MayWrite = Callable[[str, bytes | None], bool]
 _STATUS: dict[type[ZkfedError], int] = {
     LimitExceeded: 413, DecodeError: 400, SignatureInvalid: 401, NotAuthorised: 403, TransportError: 400,
 }  # fmt: skip
-
-
-class _Busy(Exception):
-    """All uploads together are above their limit."""
 
 
 class _WrongType(Exception):
@@ -57,19 +53,28 @@ class HttpNode:
         store: Where messages are kept; also what the node's own roles use.
         may_write: (channel, key that signed the request or None) -> whether it may be published.
         upload_bytes_max: The limit of one body.
+        key_bytes_max: By channel, the most that one key may put there in all (`NodeMailbox.room`); None for no limit.
 
     Raises:
         TransportError: Starlette is not installed.
     """
 
-    def __init__(self, store: Transport, *, may_write: MayWrite, upload_bytes_max: int = UPLOAD_BYTES_MAX) -> None:
+    def __init__(
+        self,
+        store: Transport,
+        *,
+        may_write: MayWrite,
+        upload_bytes_max: int = UPLOAD_BYTES_MAX,
+        key_bytes_max: Callable[[str], int] | None = None,
+    ) -> None:
         try:
             import starlette  # noqa: F401 - says early what is missing
         except ImportError:
             raise TransportError("an HTTP node needs starlette and uvicorn: pip install 'zkfed[http]'") from None
-        self._store, self._may_write, self._upload_bytes_max = store, may_write, upload_bytes_max
+        self._store, self._may_write = store, may_write
+        self._uploads = Uploads(upload_bytes_max, key_bytes_max)
         self._counted = store if isinstance(store, Counted) else None
-        self._in_flight = self._waiting = 0
+        self._waiting = 0
         self._news: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()  # as long as somebody waits
 
     @property
@@ -89,7 +94,7 @@ class HttpNode:
             return await (self._publish(request) if publish else self._fetch(request))
         except _WrongType as error:
             return _refusal(415, TransportError(str(error)))
-        except _Busy:
+        except Busy:
             busy = TransportError("the node is taking as many uploads as it can; try again")
             return _refusal(503, busy, {"retry-after": "1"})
         except ZkfedError as error:
@@ -111,53 +116,30 @@ class HttpNode:
         key = request_signer(headers, "POST", request.scope["path"], now_s=int(time.time()))
         if not self._may_write(channel, key):
             raise NotAuthorised("this key may not write to that channel" if key else "sign the request")
-        body = await self._body(request)
+        named = headers.get("idempotency-key", "").lower()
+        body = await self._uploads.body(request, self._uploads.room(channel, key, named))
         try:
-            if headers.get("idempotency-key", "").lower() not in ("", hashlib.sha256(body).hexdigest()):
+            if named not in ("", hashlib.sha256(body).hexdigest()):
                 raise DecodeError("the body is not the message of its idempotency key, its SHA-256")
-            address = await asyncio.to_thread(self._store.publish, channel, body)
+            with self._uploads.keeping(channel, key, named, len(body)):
+                address = await asyncio.to_thread(self._store.publish, channel, body)
             news = self._news.pop(channel, None)
             if news is not None:
                 news.set()
         finally:
-            self._in_flight -= len(body)
+            self._uploads.in_flight -= len(body)
         return _json(200, {"address": address})
 
-    async def _body(self, request: Request) -> bytes:
-        """Returns a body of at most the limit, and adds its size to what is in flight."""
-        declared = request.headers.get("content-length", "0")
-        if not declared.isascii() or not declared.isdigit() or int(declared[:20]) > self._upload_bytes_max:
-            raise LimitExceeded(f"a message of {declared[:20]} bytes, at most {self._upload_bytes_max} are carried")
-        body, taken = bytearray(), 0
-        try:
-            async with asyncio.timeout(BODY_S_MAX):
-                async for piece in request.stream():
-                    if len(body) + len(piece) > self._upload_bytes_max:
-                        raise LimitExceeded(f"a message above {self._upload_bytes_max} bytes")
-                    if self._in_flight + len(piece) > IN_FLIGHT_BYTES_MAX:
-                        raise _Busy
-                    self._in_flight += len(piece)
-                    taken += len(piece)
-                    body += piece
-            if int(declared) not in (0, len(body)):
-                raise DecodeError(f"a body of {len(body)} bytes where {declared} were announced")
-        except TimeoutError:
-            self._in_flight -= taken
-            raise TransportError(f"the body did not end within {BODY_S_MAX:g} s") from None
-        except BaseException:
-            self._in_flight -= taken
-            raise
-        return bytes(body)
-
     async def _fetch(self, request: Request) -> Response:
-        from starlette.responses import Response
+        from starlette.responses import Response, StreamingResponse
 
         channel, start = request.path_params["channel"], _number(request, "start")
         if "wait" in request.query_params:
             await self._wait(channel, start, min(_number(request, "wait"), WAIT_S_MAX))
             return Response(encode_page(()), media_type=BINARY)
-        found = await asyncio.to_thread(self._store.fetch, channel, start=start)
-        return Response(encode_page(found), media_type=BINARY)
+        pieces = page_pieces(await asyncio.to_thread(self._store.fetch, channel, start=start))
+        length = {"content-length": str(sum(map(len, pieces)))}
+        return StreamingResponse(in_slices(pieces), media_type=BINARY, headers=length)
 
     def _has_more(self, channel: str, start: int) -> bool:
         if self._counted is not None:  # hundreds wait for one message: none of them needs to read it now

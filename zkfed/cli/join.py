@@ -130,15 +130,11 @@ def _is_in(record: RoundRecord, key: bytes) -> bool:
 
 def _record(mailbox: MemberMailbox, transport: Transport) -> Transcript:
     """Returns the public record, from the agreement that this device is in and the records that the node published."""
-    from zkfed.errors import ZkfedError
-    from zkfed.layers.transcript import RoundRecord, Transcript
+    from zkfed.layers.transcript import Transcript
+    from zkfed.orchestrator.records import read_records
 
     if not mailbox.member.head:
         raise TransportError("the node went before this device took part in a round")
     transcript = Transcript.of_head(mailbox.member.head)
-    for message in transport.fetch(f"{mailbox.name}/records"):
-        try:
-            transcript.rounds.append(RoundRecord.decode(message))
-        except ZkfedError:
-            continue  # a stranger's
+    transcript.rounds.extend(read_records(transport.fetch(f"{mailbox.name}/records")))
     return transcript

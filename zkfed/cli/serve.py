@@ -84,10 +84,10 @@ def run(options: argparse.Namespace, output: Output) -> int:
     publish_keys(store, node.policy, keys, node.sign)
 
     def may_write(channel: str, key: bytes | None) -> bool:
-        is_open = mailbox.takes(channel) or channel.startswith(f"{mailbox.name}/holder/")
-        return is_open and key is not None and may_answer(node, channel, key)
+        return mailbox.takes(channel) and key is not None and may_answer(node, channel, key)
 
-    with serving(HttpNode(store, may_write=may_write), host=options.host, port=options.port, tls=options.tls) as url:
+    http = HttpNode(store, may_write=may_write, key_bytes_max=mailbox.room)
+    with serving(http, host=options.host, port=options.port, tls=options.tls) as url:
         output.say(f"node up at {url}; {options.devices} devices may join, each with")
         output.say(f"  zkfed join {url} --federation {node.policy.digest.hex()} --data ROWS.csv")
         if link is None:

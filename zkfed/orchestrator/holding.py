@@ -26,6 +26,7 @@ from zkfed.groth16.prove import Prover
 from zkfed.layers.holder import KeyHolder
 from zkfed.layers.transcript import RoundRecord, Transcript
 from zkfed.orchestrator.exchange import WAIT_S, federation_name
+from zkfed.orchestrator.records import PIECE_BYTES, RECORD_BYTES_MAX
 from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport, wait_for
 from zkfed.statements.update_bound import noise_circuit
@@ -85,6 +86,11 @@ class RemoteHolder:
         self._link, self._sign, self._name, self._number = link, sign, federation_name(policy), 0
         self._unsent: tuple[str, bytes] | None = None
 
+    @property
+    def asked(self) -> int:
+        """How many asks have got a number."""
+        return self._number
+
     def agree(self, head: bytes) -> None:
         """Hands over the agreement, once, before round 1."""
         self._ask("agree", head)
@@ -111,8 +117,12 @@ class RemoteHolder:
         return self._ask("said", announcement, count=1)[0]
 
     def settle(self, record: RoundRecord) -> None:
-        """See `KeyHolder.settle`."""
-        self._ask("settle", record.encode())
+        """See `KeyHolder.settle`; a record that is longer than one message is sent in pieces before."""
+        encoded, at = record.encode(), 0
+        while len(encoded) - at > PIECE_BYTES:
+            self._ask("piece", _u64(at), encoded[at : at + PIECE_BYTES])
+            at += PIECE_BYTES
+        self._ask("settle", _u64(at), encoded[at:])
 
     def end(self) -> None:
         """Tells the key holder that the node goes; nobody waits for an answer."""
@@ -197,7 +207,7 @@ class HolderMailbox:
         self._noise = Prover(keys[1], noise_circuit(policy.model.parameters, policy.curve))
         self._name, self._number, self._seen = federation_name(policy), 0, 0
         self._unsent: tuple[str, bytes] | None = None
-        self._head = b""
+        self._head, self._pieces = b"", bytearray()
         self._holder: KeyHolder | None = None
         self.is_over = False
 
@@ -280,10 +290,25 @@ class HolderMailbox:
             return [holder.open(parts[0], parts[1], tuple(parts[3:]), first=parts[2])]
         if kind == "said" and len(parts) == 1:
             return [holder.said(parts[0])]
-        if kind == "settle" and len(parts) == 1:
-            holder.settle(RoundRecord.decode(parts[0]))
+        if kind in ("piece", "settle") and [len(p) for p in parts[:1]] == [8] and len(parts) == 2:
+            self._take_piece(int.from_bytes(parts[0], "big"), parts[1])
+            if kind == "settle":
+                record = bytes(self._pieces)
+                self._pieces.clear()
+                holder.settle(RoundRecord.decode(record))
             return []
         raise DecodeError(f"an ask {excerpt(kind)!r} with {len(parts)} parts is none that a key holder knows")
+
+    def _take_piece(self, at: int, piece: bytes) -> None:
+        """Puts a piece of a record behind those that came; one at 0 begins another record."""
+        del self._pieces[at:]
+        if len(self._pieces) != at or at + len(piece) > RECORD_BYTES_MAX:
+            self._pieces.clear()
+            raise LimitExceeded(
+                f"a piece of {len(piece)} bytes at {at} of a record; pieces come in order, and at most "
+                f"{RECORD_BYTES_MAX} bytes are taken"
+            )
+        self._pieces += piece
 
     def _agree(self, head: bytes) -> None:
         """Takes the agreement; once one is taken, no other is followed."""

@@ -1,7 +1,7 @@
 """An HTTP server's connections that nobody uses, and how they end.
 
 uvicorn closes a connection that is idle after a request. It waits for ever for a first request, for the
-rest of a half one, and for a reader who does not take the answer, whose bytes stay in memory meanwhile.
+rest of a half one, and for a reader who does not take the answer, of which a part stays in memory meanwhile.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ def impatient(idle_s: float) -> type[asyncio.Protocol]:
     """Returns uvicorn's protocol, with an end for what hangs.
 
     Args:
-        idle_s: How often a connection is looked at; it is cut off if no request has come meanwhile, or none
-            since the last look while the last answer was complete, or still lay here unread.
+        idle_s: How often a connection is looked at; it is cut off if no request has come meanwhile, or if the
+            answer that had begun at the last look is still the last one: complete, or not taken.
     """
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -36,10 +36,10 @@ def impatient(idle_s: float) -> type[asyncio.Protocol]:
 
         def _cut_if_idle(self) -> None:
             cycle: Any = self.cycle  # None before the first request
-            if cycle is None or (cycle.response_complete and cycle is self._answered):
+            if cycle is None or (cycle.response_started and cycle is self._answered):
                 self.transport.abort()  # to close it would wait for the reader
                 return
-            self._answered = cycle if cycle.response_complete else None
+            self._answered = cycle if cycle.response_started else None
             self._look = self.loop.call_later(idle_s, self._cut_if_idle)
 
     return Impatient

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from zkfed.encoding import Reader, Writer, decode_json
+from zkfed.encoding import Reader, Writer, decode_json, item
 from zkfed.errors import DecodeError, IntegrityError, SignatureInvalid, ZkfedError, excerpt
 from zkfed.updates.signing import SigningKey, verify_signature
 
@@ -30,6 +30,8 @@ __all__ = [
     "decode_error",
     "decode_page",
     "encode_page",
+    "in_slices",
+    "page_pieces",
     "parse_json",
     "request_signer",
     "signature_headers",
@@ -38,6 +40,7 @@ __all__ = [
 BINARY, JSON = "application/octet-stream", "application/json"
 PAGE_BYTES = 1 << 23
 """A page ends after the message that reaches this size."""
+SLICE_BYTES = 1 << 16
 ERROR_BYTES_MAX = 1 << 16
 CLOCK_S_MAX = 300
 """How far the clocks of a device and a node may be apart."""
@@ -83,13 +86,30 @@ def request_signer(headers: Mapping[str, str], method: str, path: str, *, now_s:
 
 def encode_page(messages: tuple[bytes, ...]) -> bytes:
     """Returns the first messages, up to `PAGE_BYTES` or one message, as a page."""
-    parts, size = list[bytes](), 0
+    return b"".join(page_pieces(messages))
+
+
+def page_pieces(messages: tuple[bytes, ...]) -> list[bytes]:
+    """Returns the same page in pieces, among them the messages themselves, of which no copy is made."""
+    pieces, size = list[bytes](), 0
     for message in messages:
-        if parts and size + len(message) > PAGE_BYTES:
+        if pieces and size + len(message) > PAGE_BYTES:
             break
-        parts += [hashlib.sha256(message).digest(), message]
+        pieces += [item(hashlib.sha256(message).digest()) + len(message).to_bytes(4, "big"), message]
         size += len(message)
-    return Writer("zkfed/v1/http-page").list(parts).finish()
+    return [Writer("zkfed/v1/http-page").u64(len(pieces)).finish(), *pieces]
+
+
+async def in_slices(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    """Yields a page's bytes, about `SLICE_BYTES` at a time: a server that waits for its reader keeps no more."""
+    waiting = bytearray()
+    for piece in pieces:
+        for at in range(0, len(piece), SLICE_BYTES):
+            waiting += piece[at : at + SLICE_BYTES]
+            if len(waiting) >= SLICE_BYTES:
+                yield bytes(waiting)
+                waiting.clear()
+    yield bytes(waiting)
 
 
 def decode_page(data: bytes, limit: int) -> list[bytes]:

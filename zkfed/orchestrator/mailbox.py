@@ -29,6 +29,8 @@ from zkfed.orchestrator.exchange import WAIT_S, federation_name
 from zkfed.orchestrator.member import Member
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.notes import fault_of
+from zkfed.orchestrator.records import record_messages
+from zkfed.orchestrator.room import answer_bytes_max
 from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport, wait_for
 from zkfed.updates.messages import MESSAGE_BYTES_MAX
@@ -36,6 +38,7 @@ from zkfed.updates.signing import Signed, SigningKey
 
 __all__ = ["MemberMailbox", "NodeMailbox", "federation_name", "fetch_policy"]
 
+HOLDER_ANSWER_BYTES_MAX = 1 << 25
 STAGES = {"enrol": "enrol", "register": "register", "join": "commit", "round": "commit", "look": "beacon"}
 
 
@@ -78,6 +81,13 @@ class _Reply:
         return out
 
 
+def _number_in(channel: str, start: str) -> int | None:
+    """Returns the number that a channel's name ends with after a start, None for other names."""
+    number = channel.removeprefix(start)
+    is_number = number.isascii() and number.isdigit() and len(number) < 10 and number == str(int(number))
+    return int(number) if channel.startswith(start) and is_number else None
+
+
 def _ask_digest(body: bytes) -> bytes:
     return digest("zkfed/v1/posted-ask-digest", body)
 
@@ -102,6 +112,7 @@ class NodeMailbox:
         self.node, self.transport, self.name = node, transport, federation_name(node.policy)
         self._devices, self._window_s, self._poll_s = devices, window_s, poll_s
         self._number = 0
+        self._rooms = list[int]()
         transport.publish(f"{self.name}/policy", node.policy.encode())
 
     def run(self, rounds: int) -> Iterator[Event]:
@@ -115,7 +126,8 @@ class NodeMailbox:
             yield from drive(self.node.enrol(), self._carry)
             for _ in range(rounds):
                 yield from drive(self.node.run(1), self._carry)
-                self.transport.publish(f"{self.name}/records", self.node.transcript.rounds[-1].encode())
+                for message in record_messages(self.node.transcript.rounds[-1]):
+                    self.transport.publish(f"{self.name}/records", message)
         finally:
             try:
                 self._post(b"", ())
@@ -125,14 +137,23 @@ class NodeMailbox:
     def takes(self, channel: str) -> bool:
         """Returns whether a channel is for answers to an ask that was posted, or that is posted just now.
 
-        A host that lets devices write nowhere else has no more channels to keep than there were asks.
+        A host that lets devices and key holder write nowhere else has no more channels to keep than there were asks.
         """
-        start = f"{self.name}/answers/"
-        number = channel.removeprefix(start)
-        is_number = number.isascii() and number.isdigit() and len(number) < 10 and number == str(int(number))
-        return channel.startswith(start) and is_number and int(number) <= self._number
+        asked = _number_in(channel, f"{self.name}/answers/")
+        if asked is not None:
+            return asked <= self._number
+        asked = _number_in(channel, f"{self.name}/holder/answers/")
+        return asked is not None and asked < self.node.asked_holder
 
-    def _post(self, request: bytes, clients: tuple[str, ...]) -> bytes:
+    def room(self, channel: str) -> int:
+        """Returns how many bytes one key may put into a channel that `takes` answers; honest ones need half."""
+        asked = _number_in(channel, f"{self.name}/answers/")
+        if asked is None:
+            return HOLDER_ANSWER_BYTES_MAX
+        return self._rooms[asked] if asked < len(self._rooms) else 0
+
+    def _post(self, request: bytes, clients: tuple[str, ...], room: int = 0) -> bytes:
+        self._rooms.append(room)
         body = Writer("zkfed/v1/posted-ask").u64(self._number).bytes(request)
         encoded = body.list([bytes.fromhex(c) for c in clients]).finish()
         self.transport.publish(f"{self.name}/asks/{self._number}", self.node.sign("ask", encoded).encode())
@@ -143,7 +164,7 @@ class NodeMailbox:
         for client, own in ask.own.items():
             self.transport.publish(f"{self.name}/own/{self._number}/{client[:32]}", own)
         channel = f"{self.name}/answers/{self._number}"
-        posted = self._post(ask.request, ask.clients)
+        posted = self._post(ask.request, ask.clients, answer_bytes_max(self.node, ask.kind))
         total, give_up_s = len(ask.clients) or self._devices, time.monotonic() + self._window_s
         replies, seen = dict[str, _Reply](), 0
         while len(replies) < total and time.monotonic() < give_up_s:

@@ -122,6 +122,11 @@ class Node:
         return self._allowed is None or key in self._allowed
 
     @property
+    def asked_holder(self) -> int:
+        """How much a key holder elsewhere was asked; 0 for one in this process."""
+        return 0 if self._remote is None else self._remote.asked
+
+    @property
     def rounds(self) -> Rounds:
         """What runs after the enrolment; raises PolicyError before it."""
         if self._rounds is None:
