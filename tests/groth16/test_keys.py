@@ -78,6 +78,27 @@ def test_a_file_above_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.
         VerifyingKey.load(path)
 
 
+def test_the_verifying_key_is_read_out_of_a_proving_key(tmp_path: Path) -> None:
+    """Nothing of the points is looked at: the file may even end before them; within the header nothing passes."""
+    path = tmp_path / "proving.key"
+    s0().key.save(path)
+    whole = path.read_bytes()
+    header = 4 + int.from_bytes(whole[:4], "big")
+    assert ProvingKey.load_verifying(path).encode() == s0().vk.encode()
+    path.write_bytes(whole[:header])
+    assert ProvingKey.load_verifying(path).encode() == s0().vk.encode()
+    for bad in (b"", whole[:3], whole[: header - 1], s0().vk.encode(), b"x" * 1000, whole.replace(b"v2", b"v3", 1)):
+        path.write_bytes(bad)
+        with pytest.raises((KeyRefused, LimitExceeded)):
+            ProvingKey.load_verifying(path)
+    at = whole.index(s0().vk.encode()) + len(s0().vk.encode()) - 1  # a bit of its last point
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(KeyRefused):
+        ProvingKey.load_verifying(path)
+    with pytest.raises(StoreFault):
+        ProvingKey.load_verifying(tmp_path / "missing")
+
+
 # A message that is no verifying key is badly encoded; a file that is no proving key is refused as a key.
 REFUSAL = DecodeError, KeyRefused
 

@@ -13,9 +13,14 @@ import numpy as np
 import pytest
 
 from tests.layers.parties import ROWS, make_policy, proving_keys
+from tests.orchestrator.hosting import carry
 from zkfed.errors import DecodeError, KeyRefused, LimitExceeded, PolicyError, StoreFault, ZkfedError
+from zkfed.orchestrator.events import Refused, Released
 from zkfed.orchestrator.kit import open_node, open_provers, write_kit
+from zkfed.orchestrator.member import Member, Provers
+from zkfed.orchestrator.options import make_keys
 from zkfed.orchestrator.synthetic import synthetic_cohort
+from zkfed.updates.signing import SigningKey
 
 
 @pytest.fixture
@@ -72,6 +77,19 @@ def test_the_key_of_another_circuit(kit: Path) -> None:
     (kit / "statement.key").write_bytes((kit / "noise.key").read_bytes())
     with pytest.raises(KeyRefused):
         open_provers(kit)
+
+
+def test_a_device_takes_what_verifies_the_noise_from_its_own_kit(kit: Path) -> None:
+    """Of N's key it reads no more than that, and a node with another setup of N gets no update."""
+    node, shards = open_node(kit), synthetic_cohort(make_policy().model, 2, ROWS)[0]
+    assert open_provers(kit).noise.digest == node._keys[1].verifying.digest
+    make_keys(node.policy)[1].save(kit / "noise.key")
+    members = [Member(open_provers(kit), shard, key=SigningKey.generate()) for shard in shards]
+    events = [*carry(node.enrol(), members), *carry(node.run(1), members)]
+    assert [e.verdict.code for e in events if isinstance(e, Refused)] == ["key-refused"] * 2
+    assert not any(isinstance(e, Released) for e in events)
+    with pytest.raises(PolicyError, match="proving keys"):
+        Provers(node.policy, [members[0]._provers.noise] * 2)
 
 
 def test_a_kit_without_a_file(kit: Path) -> None:

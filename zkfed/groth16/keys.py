@@ -199,14 +199,7 @@ class ProvingKey:
 
     @classmethod
     def _decode(cls, data: memoryview, backend: Backend | None) -> ProvingKey:
-        if len(data) > KEY_BYTES_MAX:
-            raise LimitExceeded(f"{len(data)} bytes, at most {KEY_BYTES_MAX} are accepted")
-        start = 4 + int.from_bytes(data[:4], "big")
-        if start - 4 > _HEADER_BYTES_MAX:
-            raise LimitExceeded(f"a header of {start - 4} bytes, at most {_HEADER_BYTES_MAX} are accepted")
-        if start > len(data):
-            raise DecodeError(f"a header of {start - 4} bytes, {len(data)} bytes in all")
-        r = Reader(bytes(data[4:start]), _TAG, limit=_HEADER_BYTES_MAX)
+        start, r = _header(data)
         k_count, h_count = r.u64(_POINTS_MAX), r.u64(_POINTS_MAX)
         if h_count & (h_count - 1):
             raise DecodeError(f"a domain of {h_count} points is no power of two")
@@ -248,6 +241,37 @@ class ProvingKey:
         Where others can write, decode a copy: `ProvingKey.decode(path.read_bytes())`.
         """
         return cls.decode(map_file(path, KEY_BYTES_MAX), backend)
+
+    @staticmethod
+    def load_verifying(path: Path, backend: Backend | None = None) -> VerifyingKey:
+        """Reads the verifying key out of a proving key's file; of the rest nothing is read or checked.
+
+        Raises:
+            StoreFault: The file cannot be read.
+            LimitExceeded: It is larger than a key may be.
+            KeyRefused: Its header is none, or the verifying key is refused.
+        """
+        try:
+            _, r = _header(map_file(path, KEY_BYTES_MAX))
+            for _ in ("k", "h"):
+                r.u64(_POINTS_MAX)
+            return VerifyingKey.decode(r.bytes(limit=1 << 26), backend)
+        except LimitExceeded:
+            raise
+        except DecodeError as error:
+            raise KeyRefused(f"{path.name}: {error}") from None
+
+
+def _header(data: memoryview) -> tuple[int, Reader]:
+    """Returns where a proving key's sections start, and a reader of what stands before them."""
+    if len(data) > KEY_BYTES_MAX:
+        raise LimitExceeded(f"{len(data)} bytes, at most {KEY_BYTES_MAX} are accepted")
+    start = 4 + int.from_bytes(data[:4], "big")
+    if start - 4 > _HEADER_BYTES_MAX:
+        raise LimitExceeded(f"a header of {start - 4} bytes, at most {_HEADER_BYTES_MAX} are accepted")
+    if start > len(data):
+        raise DecodeError(f"a header of {start - 4} bytes, {len(data)} bytes in all")
+    return start, Reader(bytes(data[4:start]), _TAG, limit=_HEADER_BYTES_MAX)
 
 
 def refuse(key: VerifyingKey) -> None:

@@ -85,7 +85,9 @@ def open_provers(folder: str | Path, *, executor: Executor | None = None) -> Pro
         DecodeError, PolicyError, KeyRefused: It does not hold what its name says.
         LimitExceeded: A file is larger than any such file may be.
     """
-    policy, keys = _policy_and_keys(Path(folder))
+    policy, paths = _policy_and_key_files(Path(folder))
+    # A device makes no noise: of N it needs the verifying key, and most of a key's time is its points.
+    keys = [ProvingKey.load_verifying(p) if p.stem == "noise" else ProvingKey.load(p) for p in paths]
     return Provers(policy, keys, proving=None if executor is None else proving_in(executor, folder))
 
 
@@ -98,7 +100,8 @@ def open_node(
 ) -> Node:
     """Opens a kit on the server; see `Node`. Raises as `open_provers`, and PolicyError as `Node`."""
     root = Path(folder)
-    policy, keys = _policy_and_keys(root)
+    policy, paths = _policy_and_key_files(root)
+    keys = tuple(ProvingKey.load(path) for path in paths)
     features, labels, base = (_array(root / f"{name}.npy") for name in _ARRAYS)
     benchmark = None if features is None or labels is None else (features, labels)
     options = Options(keys=keys, base=base, exchanges=exchanges)
@@ -117,10 +120,10 @@ def open_identity(path: Path) -> SigningKey:
     return load_key(path)
 
 
-def _policy_and_keys(root: Path) -> tuple[RoundPolicy, tuple[ProvingKey, ...]]:
+def _policy_and_key_files(root: Path) -> tuple[RoundPolicy, list[Path]]:
     policy = RoundPolicy.decode(bytes(map_file(root / "policy.bin", 1 << 16)))
     count = 3 if policy.statement.kind == "S1" else 2
-    return policy, tuple(ProvingKey.load(root / f"{name}.key") for name in _KEYS[:count])
+    return policy, [root / f"{name}.key" for name in _KEYS[:count]]
 
 
 def _array(path: Path) -> npt.NDArray[Any] | None:

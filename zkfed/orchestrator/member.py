@@ -16,7 +16,7 @@ from zkfed.commitments.rows import PrivateRows
 from zkfed.counts import Counts
 from zkfed.encoding import Reader, Writer
 from zkfed.errors import DecodeError, KeyRefused, NotAuthorised, PolicyError, UnsatisfiedConstraint
-from zkfed.groth16.keys import ProvingKey
+from zkfed.groth16.keys import ProvingKey, VerifyingKey
 from zkfed.groth16.prove import Prover
 from zkfed.he.keys import PublicKey
 from zkfed.layers.agreement import Agreement, Announced
@@ -44,7 +44,7 @@ class Provers:
     Args:
         policy: What the device's host agrees to. Without pinned keys it takes any adders and key
             holder that announce this policy; with them only those.
-        keys: Proving keys of the statement, of N and, for S1, of the registration.
+        keys: Proving keys of the statement, of N (its verifying key is enough) and, for S1, of the registration.
         proving: Where these members prove (`proving_in`); None is this process.
 
     Raises:
@@ -52,16 +52,19 @@ class Provers:
         PolicyError: A key is missing.
     """
 
-    def __init__(self, policy: RoundPolicy, keys: Sequence[ProvingKey], *, proving: Proving | None = None) -> None:
+    def __init__(
+        self, policy: RoundPolicy, keys: Sequence[ProvingKey | VerifyingKey], *, proving: Proving | None = None
+    ) -> None:
         needed = 3 if policy.statement.kind == "S1" else 2
-        if len(keys) < needed:
+        own = [key for key in (*keys[:1], *keys[2:needed]) if isinstance(key, ProvingKey)]
+        if len(keys) < needed or len(own) < needed - 1:
             raise PolicyError(
                 f"{len(keys)} proving keys, {needed} are needed: of the statement, of N, of registrations"
             )
         self.policy, self.proving = policy, proving
-        self.statement = Prover(keys[0], circuit_of(policy.statement, policy.curve))
-        self.noise = keys[1].verifying
-        self._registration = keys[2] if needed == 3 else None
+        self.statement = Prover(own[0], circuit_of(policy.statement, policy.curve))
+        self.noise = keys[1].verifying if isinstance(keys[1], ProvingKey) else keys[1]
+        self._registration = own[1] if needed == 3 else None
 
     def __repr__(self) -> str:
         return f"Provers({self.policy.statement.kind}, policy {self.policy.digest.hex()[:16]}...)"
