@@ -244,6 +244,20 @@ def test_every_public_name_is_there_and_loads_no_heavy_library() -> None:
     assert HEAVY & set(loaded) == set()
 
 
+def test_noise_loads_no_more_than_it_needs() -> None:
+    """OpenDP's prelude would import scikit-learn, SciPy and pandas, 1.6 s of a device's first second."""
+    script = (
+        "import sys, json\n"
+        "from zkfed.dp.noise import calibrate, sample\n"
+        "sample(calibrate(1.0, 1e-6, 100), 4)\n"
+        "print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+    )
+    loaded = set(json.loads(fresh(script)))
+    assert "opendp" in loaded
+    assert loaded & (HEAVY - {"opendp"}) == set()
+    assert loaded & {"pandas", "polars"} == set()
+
+
 def test_every_module_imports_without_its_checks_being_optimised_away() -> None:
     modules = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in python_files("zkfed")]
     modules = [name.removesuffix(".__init__") for name in modules]
