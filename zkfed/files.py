@@ -8,13 +8,17 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from zkfed.errors import LimitExceeded, StoreFault
 
-__all__ = ["WrittenElsewhere", "map_file", "replace_file"]
+__all__ = ["NoFolder", "WrittenElsewhere", "map_file", "open_below", "replace_file"]
+
+
+class NoFolder(Exception):
+    """A folder on the way is not there."""
 
 
 class WrittenElsewhere:
@@ -121,3 +125,37 @@ def map_file(path: Path, limit: int) -> memoryview:
             return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b"")
     except OSError as error:
         raise StoreFault(f"{path.name} cannot be read: {error.strerror}") from None
+
+
+@contextmanager
+def open_below(root: Path, segments: tuple[str, ...], *, create: bool) -> Iterator[int]:
+    """Opens root/segments one by one, never through a link, and yields the last; POSIX only.
+
+    Args:
+        root: A folder; it may be a link.
+        segments: Names of folders, each in the one before.
+        create: Makes those that are not there.
+
+    Raises:
+        NoFolder: One is not there, and none is to be made.
+        OSError: One cannot be opened or made.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY
+    folder = os.open(root, flags)
+    try:
+        for segment in segments:
+            if create:
+                with suppress(FileExistsError):
+                    os.mkdir(segment, dir_fd=folder)
+                    os.fsync(folder)
+            try:
+                below = os.open(segment, flags | os.O_NOFOLLOW, dir_fd=folder)
+            except FileNotFoundError:
+                if create:  # removed again by somebody else
+                    raise
+                raise NoFolder from None
+            os.close(folder)
+            folder = below
+        yield folder
+    finally:
+        os.close(folder)

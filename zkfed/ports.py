@@ -22,6 +22,7 @@ __all__ = [
     "MESSAGE_BYTES_MAX",
     "Counted",
     "Executor",
+    "Paged",
     "Transport",
     "Waiting",
     "check_channel",
@@ -115,6 +116,15 @@ class Counted(Protocol):
 
     def count(self, channel: str) -> int:
         """Returns how many messages `fetch` would return; raises as `fetch`, but for what only reading shows."""
+        ...
+
+
+@runtime_checkable
+class Paged(Protocol):
+    """What a transport may have besides: handing out the first of many messages without reading the others."""
+
+    def page(self, channel: str, *, start: int, bytes_max: int) -> tuple[bytes, ...]:
+        """Returns what `fetch` would, but ends with the message that reaches `bytes_max`; raises as `fetch`."""
         ...
 
 

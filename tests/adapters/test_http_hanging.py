@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,8 @@ from zkfed.adapters.filesystem import FilesystemTransport
 from zkfed.adapters.http import HttpTransport
 from zkfed.adapters.http_node import HttpNode, serving
 from zkfed.adapters.memory import MemoryTransport
+from zkfed.orchestrator import http_pages
+from zkfed.orchestrator.http_wire import decode_page
 
 
 def is_cut_off(connection: socket.socket) -> bool:
@@ -122,3 +125,55 @@ def test_slow_readers_cost_a_slice_each_and_no_page() -> None:
             assert connection.recv(64).startswith(b"HTTP/1.1 200")
             connection.close()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
+
+
+def test_a_page_of_a_large_folder_is_read_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FilesystemTransport(tmp_path)
+    sent = [bytes([number]) * (1 << 20) for number in range(20)]
+    for message in sent:
+        store.publish("a", message)
+    assert store.page("a", start=18, bytes_max=1) == (sent[18],)
+    assert store.page("a", start=18, bytes_max=1 << 30) == (sent[18], sent[19])
+    assert store.page("a", start=20, bytes_max=1) == store.page("b", start=0, bytes_max=1) == ()
+    read, honest = list[str](), filesystem._read
+
+    def counted(folder: int, entry: Any, maximum: int) -> bytes:
+        read.append(entry.name)
+        return honest(folder, entry, maximum)
+
+    monkeypatch.setattr(filesystem, "_read", counted)
+    with serving(HttpNode(store, may_write=lambda channel, key: True)) as url:
+        answer = httpx.get(f"{url}/v1/a?start=3", trust_env=False)
+        assert decode_page(answer.content, 1 << 26) == sent[3:11]
+        assert len(read) == 8
+        client = HttpTransport(url)
+        assert client.fetch("a") == tuple(sent)
+        client.close()
+
+
+def test_pages_of_a_folder_that_nobody_reads_have_a_limit_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_pages, "HELD_BYTES_MAX", 10 << 20)
+    store = FilesystemTransport(tmp_path)
+    for number in range(8):
+        store.publish("a", bytes([number]) * (1 << 20))
+    app = HttpNode(store, may_write=lambda channel, key: True)
+    with serving(app) as url, socket.socket() as slow:
+        running = Running(url, store)
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect((running.host, running.port))
+        slow.sendall(b"GET /v1/a HTTP/1.1\r\nHost: n\r\n\r\n")
+        assert slow.recv(64).startswith(b"HTTP/1.1 200")
+        answer = httpx.get(f"{url}/v1/a", trust_env=False)
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "1"
+        assert httpx.get(f"{url}/v1/a?start=7", trust_env=False).status_code == 200  # what fits is handed out
+        slow.close()
+        client = HttpTransport(url, timeout_s=20)
+        assert len(client.fetch("a")) == 8
+        client.close()
+        give_up = time.monotonic() + 10
+        while app._pages.held and time.monotonic() < give_up:
+            time.sleep(0.01)
+        assert app._pages.held == 0

@@ -313,8 +313,9 @@ _IN_A_FOLDER = (
         f"{_TAMPERED} -k link_to_equal",
     ),
     Check(
-        "puts a link in place of a folder", "links are not followed", _DROP, "flags | os.O_NOFOLLOW, dir_fd=folder",
-        "flags, dir_fd=folder", f"{_FILES}::test_no_folder_on_the_way_may_be_a_link",
+        "puts a link in place of a folder", "links are not followed", "files.py",
+        "flags | os.O_NOFOLLOW, dir_fd=folder", "flags, dir_fd=folder",
+        f"{_FILES}::test_no_folder_on_the_way_may_be_a_link",
     ),
     Check(
         "puts a pipe in place of a message", "a regular file", _DROP, "if not stat.S_ISREG(status.st_mode):",

@@ -61,8 +61,8 @@ _ROOM = (
     ),
     Check(
         "asks for much, often, and does not read it", "an answer is handed out in slices", "adapters/http_node.py",
-        "StreamingResponse(in_slices(pieces), media_type=BINARY, headers=length)",
-        'Response(b"".join(pieces), media_type=BINARY)',
+        "return StreamingResponse(slices, media_type=BINARY, headers=length)",
+        'return Response(b"".join(pieces), media_type=BINARY)',
         "adapters/test_http_hanging.py::test_slow_readers_cost_a_slice_each_and_no_page",
     ),
     Check(
@@ -80,6 +80,22 @@ _ROOM = (
         "writes pieces of no record into the records", "a list names its pieces by content", "orchestrator/records.py",
         "if added is None or not added[1]:", "if added is None:",
         f"{_LONG}::test_everybody_reads_it_from_the_records", "KeyError",
+    ),
+    Check(
+        "asks for a page of a large folder, again and again", "no more than a page is read", "adapters/http_node.py",
+        "if self._paged is not None:  # a page", "if False:  # a page",
+        "adapters/test_http_hanging.py::test_a_page_of_a_large_folder_is_read_and_no_more",
+    ),
+    Check(
+        "asks for many pages of a folder and reads none", "all of them together have a limit",
+        "orchestrator/http_pages.py", "if self.held + size > HELD_BYTES_MAX:", "if False:",
+        "adapters/test_http_hanging.py::test_pages_of_a_folder_that_nobody_reads_have_a_limit_together",
+    ),
+    Check(
+        "the same, and goes", "what was counted is given back", "orchestrator/http_pages.py",
+        "self.held -= size", "pass",
+        "adapters/test_http_hanging.py::test_pages_of_a_folder_that_nobody_reads_have_a_limit_together",
+        "handing out as many bytes as it can",
     ),
     Check(
         "answers, as the key holder, what it was not asked", "it has no more channels than asks", _MAILBOX,

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zkfed.errors import IntegrityError, LimitExceeded, TransportError, ZkfedError
+from zkfed.files import NoFolder, open_below
 from zkfed.ports import CHANNEL_BYTES_MAX, MESSAGE_BYTES_MAX, check_channel, check_start, message_digest
 
 __all__ = ["FilesystemTransport"]
@@ -71,7 +72,7 @@ class FilesystemTransport:
         """Puts one message into a channel and returns its address; see `Transport.publish`."""
         segments = check_channel(channel)
         address = message_digest(message, self.message_bytes_max)
-        with _faults_as_errors("publish on", channel), _folder(self.root, segments, create=True) as folder:
+        with _faults_as_errors("publish on", channel), open_below(self.root, segments, create=True) as folder:
             temporary = f".{secrets.token_hex(16)}.tmp"
             try:
                 _write(folder, temporary, message)
@@ -87,13 +88,17 @@ class FilesystemTransport:
 
     def fetch(self, channel: str, *, start: int = 0) -> tuple[bytes, ...]:
         """Returns the messages of a channel in the order of arrival; see `Transport.fetch`."""
+        return self.page(channel, start=start, bytes_max=None)
+
+    def page(self, channel: str, *, start: int, bytes_max: int | None) -> tuple[bytes, ...]:
+        """Returns the first of them, up to `bytes_max` bytes, and reads no others; see `Paged.page`."""
         segments = check_channel(channel)
         check_start(start)
         messages: dict[str, bytes] = {}
         room = self.channel_bytes_max
         with _faults_as_errors("fetch from", channel):
             try:
-                with _folder(self.root, segments, create=False) as folder:
+                with open_below(self.root, segments, create=False) as folder:
                     with _locked(folder):  # a listing beside a rename may miss the earlier of two files
                         entries = _entries(folder)
                     for entry in entries:
@@ -109,7 +114,9 @@ class FilesystemTransport:
                                     f"channel {channel!r} holds more than {self.channel_bytes_max} bytes"
                                 )
                             messages[entry.address] = message
-            except _NoFolder:
+                            if bytes_max is not None and self.channel_bytes_max - room >= bytes_max:
+                                break
+            except NoFolder:
                 return ()
         return tuple(messages.values())[start:]
 
@@ -117,9 +124,9 @@ class FilesystemTransport:
         """Returns how many messages a channel has, by their names alone; see `Counted.count`."""
         segments = check_channel(channel)
         try:
-            with _faults_as_errors("look at", channel), _folder(self.root, segments, create=False) as f, _locked(f):
+            with _faults_as_errors("look at", channel), open_below(self.root, segments, create=False) as f, _locked(f):
                 return len({entry.address for entry in _entries(f)})
-        except _NoFolder:
+        except NoFolder:
             return 0
 
     def _free_name(self, folder: int, address: str, size: int) -> str | None:
@@ -140,10 +147,6 @@ class FilesystemTransport:
         return _Entry(place, address).name
 
 
-class _NoFolder(Exception):
-    """Nobody has written to the channel yet."""
-
-
 class _Entry(NamedTuple):
     """A file that is named like a message; sorts in the order of arrival."""
 
@@ -161,30 +164,6 @@ def _faults_as_errors(action: str, where: str) -> Iterator[None]:
         yield
     except OSError as fault:
         raise TransportError(f"cannot {action} {where!r}: {fault.strerror}") from fault
-
-
-@contextlib.contextmanager
-def _folder(root: Path, segments: tuple[str, ...], *, create: bool) -> Iterator[int]:
-    """Opens root/segments one by one, never through a link, and yields the last."""
-    flags = os.O_RDONLY | os.O_DIRECTORY
-    folder = os.open(root, flags)
-    try:
-        for segment in segments:
-            if create:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(segment, dir_fd=folder)
-                    os.fsync(folder)
-            try:
-                below = os.open(segment, flags | os.O_NOFOLLOW, dir_fd=folder)
-            except FileNotFoundError:
-                if create:  # removed again by somebody else
-                    raise
-                raise _NoFolder from None
-            os.close(folder)
-            folder = below
-        yield folder
-    finally:
-        os.close(folder)
 
 
 @contextlib.contextmanager

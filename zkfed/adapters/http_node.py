@@ -24,9 +24,10 @@ from weakref import WeakValueDictionary
 
 from zkfed.errors import DecodeError, LimitExceeded, NotAuthorised, SignatureInvalid, TransportError, ZkfedError
 from zkfed.orchestrator.http_idle import impatient
+from zkfed.orchestrator.http_pages import Pages
 from zkfed.orchestrator.http_uploads import UPLOAD_BYTES_MAX, Busy, Uploads
-from zkfed.orchestrator.http_wire import BINARY, JSON, encode_page, in_slices, page_pieces, request_signer
-from zkfed.ports import Counted, Transport
+from zkfed.orchestrator.http_wire import BINARY, JSON, PAGE_BYTES, encode_page, in_slices, page_pieces, request_signer
+from zkfed.ports import Counted, Paged, Transport
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -74,6 +75,7 @@ class HttpNode:
         self._store, self._may_write = store, may_write
         self._uploads = Uploads(upload_bytes_max, key_bytes_max)
         self._counted = store if isinstance(store, Counted) else None
+        self._paged, self._pages = store if isinstance(store, Paged) else None, Pages()
         self._waiting = 0
         self._news: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()  # as long as somebody waits
 
@@ -95,7 +97,7 @@ class HttpNode:
         except _WrongType as error:
             return _refusal(415, TransportError(str(error)))
         except Busy:
-            busy = TransportError("the node is taking as many uploads as it can; try again")
+            busy = TransportError("the node is taking or handing out as many bytes as it can; try again")
             return _refusal(503, busy, {"retry-after": "1"})
         except ZkfedError as error:
             status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
@@ -137,9 +139,16 @@ class HttpNode:
         if "wait" in request.query_params:
             await self._wait(channel, start, min(_number(request, "wait"), WAIT_S_MAX))
             return Response(encode_page(()), media_type=BINARY)
-        pieces = page_pieces(await asyncio.to_thread(self._store.fetch, channel, start=start))
+        pieces = page_pieces(await asyncio.to_thread(self._read, channel, start))
         length = {"content-length": str(sum(map(len, pieces)))}
-        return StreamingResponse(in_slices(pieces), media_type=BINARY, headers=length)
+        # What comes from a disk is a copy of its own for every reader; what is in memory is not.
+        slices = self._pages.slices(pieces) if self._paged is not None else in_slices(pieces)
+        return StreamingResponse(slices, media_type=BINARY, headers=length)
+
+    def _read(self, channel: str, start: int) -> tuple[bytes, ...]:
+        if self._paged is not None:  # a page of a gigabyte on a disk is read, and not the gigabyte
+            return self._paged.page(channel, start=start, bytes_max=PAGE_BYTES)
+        return self._store.fetch(channel, start=start)
 
     def _has_more(self, channel: str, start: int) -> bool:
         if self._counted is not None:  # hundreds wait for one message: none of them needs to read it now
