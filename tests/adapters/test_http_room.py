@@ -7,6 +7,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -23,10 +24,12 @@ from zkfed.errors import LimitExceeded, NotAuthorised, ZkfedError
 from zkfed.orchestrator.events import Refused, Released
 from zkfed.orchestrator.holding import HolderLink
 from zkfed.orchestrator.http_wire import signature_headers
-from zkfed.orchestrator.mailbox import MemberMailbox, NodeMailbox
+from zkfed.orchestrator.mailbox import MemberMailbox, NodeMailbox, federation_name
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.options import Options
+from zkfed.orchestrator.room import channel_bytes_needed, check_channel_room
 from zkfed.orchestrator.synthetic import synthetic_cohort
+from zkfed.policy import LinearModel
 from zkfed.updates.signing import SigningKey
 
 ROOM = 100_000
@@ -173,3 +176,19 @@ def test_a_key_holder_answers_in_as_many_channels_as_it_was_asked() -> None:
         assert takes == [k < asked for k in range(5)]
         assert not mailbox.takes(f"{mailbox.name}/holder/answers/x")
         node.end()  # tells it something
+
+
+def test_answers_that_fit_into_no_channel_are_said_so_before_the_first() -> None:
+    """The last devices' updates would be refused otherwise, in every round; insiders answer twice as much each."""
+    node, _ = federation()
+    needed = channel_bytes_needed(node.policy, 1000)
+    for transport in (MemoryTransport(channel_bytes_max=needed // 10), MemoryTransport(channel_bytes_max=1 << 20)):
+        with pytest.raises(LimitExceeded, match=f"1000 devices answer with .*channel_bytes_max={needed}$"):
+            NodeMailbox(node, transport, devices=1000)
+        assert transport.fetch(f"{federation_name(node.policy)}/policy") == ()
+    NodeMailbox(node, MemoryTransport(channel_bytes_max=needed), devices=1000)
+    large = LinearModel(features=7000, classes=10)
+    policy = replace(node.policy, statement=replace(node.policy.improvement, model=large))
+    check_channel_room(policy, 450, MemoryTransport())
+    with pytest.raises(LimitExceeded, match="500 devices answer with"):
+        check_channel_room(policy, 500, MemoryTransport())

@@ -98,6 +98,11 @@ _ROOM = (
         "handing out as many bytes as it can",
     ),
     Check(
+        "waits for more devices than a channel has room for", "all honest answers fit", "orchestrator/room.py",
+        "if needed > limit:", "if False:",
+        f"{_OF_KEYS}::test_answers_that_fit_into_no_channel_are_said_so_before_the_first",
+    ),
+    Check(
         "answers, as the key holder, what it was not asked", "it has no more channels than asks", _MAILBOX,
         "return asked is not None and asked < self.node.asked_holder", "return asked is not None",
         f"{_OF_KEYS}::test_a_key_holder_answers_in_as_many_channels_as_it_was_asked",

@@ -61,7 +61,9 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from zkfed.orchestrator.mailbox import NodeMailbox
     from zkfed.orchestrator.node import Node
     from zkfed.orchestrator.options import Options, make_keys
+    from zkfed.orchestrator.room import channel_bytes_needed
     from zkfed.policy import Improvement, LinearModel, RoundPolicy
+    from zkfed.ports import CHANNEL_BYTES_MAX
     from zkfed.renderers.following import follow, renderer
 
     holder = (
@@ -77,7 +79,12 @@ def run(options: argparse.Namespace, output: Output) -> int:
     )  # fmt: skip
     check_labels(options.benchmark, model, benchmark)
     keys = make_keys(policy) if options.keys is None else load_keys(options.keys)
-    store = MemoryTransport() if options.store is None else FilesystemTransport(options.store)
+    room = max(CHANNEL_BYTES_MAX, channel_bytes_needed(policy, options.devices))
+    store = (
+        MemoryTransport(channel_bytes_max=room)
+        if options.store is None
+        else FilesystemTransport(options.store, channel_bytes_max=room)
+    )
     link = None if holder is None else HolderLink(holder, store, patience_s=options.window)
     node = Node(policy, benchmark, options=Options(keys=keys), allowed=_allowed(options.allow), holder=link)
     mailbox = NodeMailbox(node, store, devices=options.devices, window_s=options.window)

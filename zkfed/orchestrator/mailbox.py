@@ -30,7 +30,7 @@ from zkfed.orchestrator.member import Member
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.notes import fault_of
 from zkfed.orchestrator.records import record_messages
-from zkfed.orchestrator.room import answer_bytes_max
+from zkfed.orchestrator.room import answer_bytes_max, check_channel_room
 from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport, wait_for
 from zkfed.updates.messages import MESSAGE_BYTES_MAX
@@ -103,6 +103,7 @@ class NodeMailbox:
         poll_s: How often the transport is looked at.
 
     Raises:
+        LimitExceeded: The answers of so many devices do not fit into one of the transport's channels.
         TransportError: The policy could not be published.
     """
 
@@ -113,6 +114,7 @@ class NodeMailbox:
         self._devices, self._window_s, self._poll_s = devices, window_s, poll_s
         self._number = 0
         self._rooms = list[int]()
+        check_channel_room(node.policy, devices, transport)
         transport.publish(f"{self.name}/policy", node.policy.encode())
 
     def run(self, rounds: int) -> Iterator[Event]:
@@ -164,7 +166,7 @@ class NodeMailbox:
         for client, own in ask.own.items():
             self.transport.publish(f"{self.name}/own/{self._number}/{client[:32]}", own)
         channel = f"{self.name}/answers/{self._number}"
-        posted = self._post(ask.request, ask.clients, answer_bytes_max(self.node, ask.kind))
+        posted = self._post(ask.request, ask.clients, answer_bytes_max(self.node.policy, ask.kind))
         total, give_up_s = len(ask.clients) or self._devices, time.monotonic() + self._window_s
         replies, seen = dict[str, _Reply](), 0
         while len(replies) < total and time.monotonic() < give_up_s:
