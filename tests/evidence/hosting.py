@@ -199,7 +199,7 @@ _ONCE_A_ROUND = (
         _NO_ANSWER, "TypeError",
     ),
     Check(
-        "sends more bytes than a message may have", "the limit", _ONCE, "if len(answer) > MESSAGE_BYTES_MAX:",
+        "sends more bytes than an answer may have", "an honest answer, twice", _ONCE, "if len(answer) > limit:",
         "if False:", _NO_ANSWER,
     ),
     Check(

@@ -7,13 +7,14 @@ import pytest
 from tests.layers.parties import ROWS, make_policy, proving_keys
 from tests.orchestrator.hosting import federation
 from zkfed.errors import DecodeError, LimitExceeded, NotAuthorised, PolicyError, Replay
-from zkfed.orchestrator import once
+from zkfed.orchestrator.calls import Answer
 from zkfed.orchestrator.events import Event, Refused, Released
 from zkfed.orchestrator.member import Member, Provers
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.once import AskedOnce
 from zkfed.orchestrator.options import Options
 from zkfed.orchestrator.synthetic import synthetic_cohort
+from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.signing import SigningKey
 
 SITES = ("a", "b", "c")
@@ -70,14 +71,16 @@ def test_who_was_refused_has_answered() -> None:
     assert [host.site(e.verdict.client) for e in events if isinstance(e, Refused)][:1] == ["a"]
 
 
-def test_what_is_no_answer_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_answer_is_refused_at_once() -> None:
+    """So is what is signed and longer than any honest answer: all of them wait for the end of the round."""
     host, members, events = enrolled()
     for site, wrong in (("a", None), ("b", [0.1, 0.2])):
         with pytest.raises(DecodeError, match="a result without a proof"):
             host.take(site, wrong)
-    monkeypatch.setattr(once, "MESSAGE_BYTES_MAX", 1000)
-    with pytest.raises(LimitExceeded, match="at most 1000"):
-        host.take("c", members["c"].handle(host.request))
+    answer = Answer.decode(members["c"].handle(host.request))
+    update = SealedUpdate.decode(answer.sealed)
+    with pytest.raises(LimitExceeded, match=r"at most \d{6} are accepted"):
+        host.take("c", Answer(answer.commit, SealedUpdate(update.signed, bytes(1 << 20)).encode()).encode())
     host.finish()
     assert not accepted(events)
 

@@ -27,7 +27,7 @@ from zkfed.orchestrator.events import Event
 from zkfed.orchestrator.member import ENROL
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.notes import SITS_OUT
-from zkfed.ports import MESSAGE_BYTES_MAX
+from zkfed.orchestrator.room import answer_bytes_max
 from zkfed.updates.sealed import SealedUpdate
 from zkfed.updates.signing import Signed, kind_of
 
@@ -148,8 +148,9 @@ class AskedOnce:
         """Returns an answer that is well-formed and signed by its site; its proof is the node's business."""
         if not isinstance(answer, bytes):
             raise DecodeError("a result without a proof")
-        if len(answer) > MESSAGE_BYTES_MAX:
-            raise LimitExceeded(f"an answer of {len(answer)} bytes, at most {MESSAGE_BYTES_MAX} are accepted")
+        limit = answer_bytes_max(self.node.policy, kind)
+        if len(answer) > limit:  # all sites' answers stay here until the round is closed
+            raise LimitExceeded(f"an answer of {len(answer)} bytes, at most {limit} are accepted")
         signer = answer_signer(answer, kind)
         if kind == "enrol":
             if any(key == signer and of != site for of, key in self._keys.items()):
