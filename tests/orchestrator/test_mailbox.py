@@ -310,3 +310,26 @@ def test_proving_keys_travel_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     half.publish(f"{name}/keys", plain.fetch(f"{name}/keys")[0])
     with pytest.raises(TransportError, match="1 of"):
         fetch_keys(half, node.policy)
+
+
+def test_a_flood_of_strangers_signatures_ends_with_the_window() -> None:
+    """Each costs a check that it is an answer; eight thousand take about a second, five million ten minutes."""
+    node, members = federation()
+    node._allowed = frozenset(m.public_key for m in members)
+    store, stranger = MemoryTransport(), SigningKey.generate()
+    mailbox = NodeMailbox(node, store, devices=3, window_s=0.05)
+    read = list[bytes]()
+    honest = mailbox._open
+
+    def counted(message: bytes, posted: bytes, ask: Any) -> Any:
+        read.append(message)
+        return honest(message, posted, ask)
+
+    mailbox._open = counted  # type: ignore[method-assign]
+    for number in range(8000):
+        store.publish(f"{mailbox.name}/answers/0", stranger.sign("reply", number.to_bytes(4, "big")).encode())
+    start = time.monotonic()
+    with pytest.raises(PolicyError, match="0 devices"):
+        list(mailbox.run(1))
+    assert time.monotonic() - start < 1
+    assert 0 < len(read) < 8000

@@ -99,7 +99,7 @@ class NodeMailbox:
         node: The node.
         transport: Where its members are.
         devices: The enrolment ends as soon as so many have answered.
-        window_s: How long an ask waits for those that have not answered.
+        window_s: How long an ask waits for those that have not answered; reading what came takes as long at most.
         poll_s: How often the transport is looked at.
 
     Raises:
@@ -173,6 +173,8 @@ class NodeMailbox:
             messages = self.transport.fetch(channel, start=seen)
             seen += len(messages)
             for message in messages:
+                if time.monotonic() > give_up_s + self._window_s:
+                    break  # a flood of strangers' messages, each with a signature to check, ends with the window, too
                 client, reply = self._open(message, posted, ask)
                 if reply is not None and client not in replies:
                     replies[client] = reply
