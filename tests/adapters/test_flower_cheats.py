@@ -45,16 +45,23 @@ class Copying:
             self._last = bytes(reply.content["zkfed"]["answer"])
             return reply
         self._count += 1
-        if self._count >= self._first and not reply.has_error():
+        if self._count < self._first or reply.has_error():
+            return reply
+
+        def copied() -> Message:
+            """Fetched when all have answered, in whatever order they were asked."""
+            time.sleep(0.2)  # whoever copies comes later
             reply.content = RecordDict({"zkfed": ConfigRecord({"version": 1, "answer": self._last})})
-        return lambda: (time.sleep(0.2), reply)[1]  # whoever copies comes later
+            return reply
+
+        return copied
 
 
 @pytest.mark.parametrize("first", [1, 2], ids=["enrols", "trains"])
 def test_a_node_that_answers_with_anothers_words_is_refused_itself(kit: str, first: int) -> None:
     strategy, _, result = start(kit, apps(kit), Copying(first))
     assert result.train_metrics_clientapp[1]["accepted"] == 2
-    assert {name for name, _ in strategy.refused} == {"node 2"}
+    assert {(name, verdict.code) for name, verdict in strategy.refused} == {("node 2", "not-authorised")}
 
 
 def test_an_answer_above_the_limit_is_refused(kit: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ _ON_A_WORKER = (
     ),
     Check(
         "names another work than zkfed's", "works go by name", _WORKS, "if work not in _WORKS:", "if False:",
-        f"{_WORKERS}::test_works_go_by_name_only", "KeyError",
+        f"{_WORKERS}::test_works_go_by_name_only",
     ),
     Check(
         "makes a device seal with another's proof", "a proof is verified before it is used", _HEART,
@@ -85,7 +85,7 @@ _ON_A_WORKER = (
     ),
     Check(
         "sends a task without rows", "a code, and the worker lives", _WORKS, "if rows is None:", "if False:",
-        f"{_ELSEWHERE}::test_no_rows_are_no_task", "AttributeError",
+        f"{_ELSEWHERE}::test_no_rows_are_no_task", "worker-failed",
     ),
     Check(
         "gets work for a key that it does not have", "the key's digest, before anything is sent",
