@@ -17,7 +17,7 @@ from zkfed.layers.transcript import RoundRecord, Transcript
 from zkfed.orchestrator import holding, records
 from zkfed.orchestrator.events import Released
 from zkfed.orchestrator.mailbox import federation_name
-from zkfed.orchestrator.records import read_records, record_messages
+from zkfed.orchestrator.records import fetch_records, read_records, record_messages
 
 MOST = 1500
 
@@ -108,3 +108,16 @@ def test_everybody_reads_it_from_the_records(monkeypatch: pytest.MonkeyPatch) ->
     whole = record_messages(node.transcript.rounds[0])
     assert whole == [node.transcript.rounds[0].encode()]
     assert list(read_records(whole)) == [RoundRecord.decode(whole[0])]
+
+
+def test_more_records_than_a_channel_holds_go_on_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    node, members = federation()
+    store = MemoryTransport()
+    name = federation_name(node.policy)
+    monkeypatch.setattr(records, "CHANNEL_RECORDS_BYTES", 15_000)
+    assert sum(isinstance(e, Released) for e in run_over(node, members, store, lambda: store, rounds=4)) == 4
+    assert [len(store.fetch(f"{name}/records{end}")) for end in ("", "/1", "/2")] == [2, 2, 0]
+    transcript = Transcript.of_head(members[0].head)
+    transcript.rounds.extend(fetch_records(store, name))
+    assert [r.digest for r in transcript.rounds] == [r.digest for r in node.transcript.rounds]
+    check_release(transcript)

@@ -131,10 +131,10 @@ def _is_in(record: RoundRecord, key: bytes) -> bool:
 def _record(mailbox: MemberMailbox, transport: Transport) -> Transcript:
     """Returns the public record, from the agreement that this device is in and the records that the node published."""
     from zkfed.layers.transcript import Transcript
-    from zkfed.orchestrator.records import read_records
+    from zkfed.orchestrator.records import fetch_records
 
     if not mailbox.member.head:
         raise TransportError("the node went before this device took part in a round")
     transcript = Transcript.of_head(mailbox.member.head)
-    transcript.rounds.extend(read_records(transport.fetch(f"{mailbox.name}/records")))
+    transcript.rounds.extend(fetch_records(transport, mailbox.name))
     return transcript

@@ -4,7 +4,7 @@
     NAME/asks/K        the K-th ask, signed by the adders, K = 0, 1, ...
     NAME/own/K/CLIENT  what comes with it for one client alone
     NAME/answers/K     the replies, each signed by its client over the ask's digest
-    NAME/records       every round's record, for anybody who checks
+    NAME/records       every round's record, for anybody who checks (`zkfed.orchestrator.records`)
 
 The last ask has no request: the node goes.
 
@@ -29,7 +29,7 @@ from zkfed.orchestrator.exchange import WAIT_S, federation_name
 from zkfed.orchestrator.member import Member
 from zkfed.orchestrator.node import Node
 from zkfed.orchestrator.notes import fault_of
-from zkfed.orchestrator.records import record_messages
+from zkfed.orchestrator.records import Publisher
 from zkfed.orchestrator.room import answer_bytes_max, check_channel_room
 from zkfed.policy import RoundPolicy
 from zkfed.ports import Transport, wait_for
@@ -124,12 +124,12 @@ class NodeMailbox:
             PolicyError, BudgetExceeded: See `Node.enrol` and `Rounds.run`.
             TransportError: The transport failed for longer than its own patience.
         """
+        records = Publisher(self.transport, self.name)
         try:
             yield from drive(self.node.enrol(), self._carry)
             for _ in range(rounds):
                 yield from drive(self.node.run(1), self._carry)
-                for message in record_messages(self.node.transcript.rounds[-1]):
-                    self.transport.publish(f"{self.name}/records", message)
+                records.publish(self.node.transcript.rounds[-1])
         finally:
             try:
                 self._post(b"", ())
