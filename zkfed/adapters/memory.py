@@ -17,7 +17,7 @@ __all__ = ["MemoryTransport"]
 class MemoryTransport:
     """Implements `zkfed.ports.Transport`; any number of threads may share it."""
 
-    __slots__ = ("_channels", "_lock", "channel_bytes_max", "message_bytes_max")
+    __slots__ = ("_channels", "_lock", "_sizes", "channel_bytes_max", "message_bytes_max")
 
     def __init__(
         self, *, message_bytes_max: int = MESSAGE_BYTES_MAX, channel_bytes_max: int = CHANNEL_BYTES_MAX
@@ -25,6 +25,7 @@ class MemoryTransport:
         self.message_bytes_max = message_bytes_max
         self.channel_bytes_max = channel_bytes_max
         self._channels: dict[str, dict[str, bytes]] = {}  # a dict keeps the order of arrival
+        self._sizes: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def publish(self, channel: str, message: bytes) -> str:
@@ -35,13 +36,13 @@ class MemoryTransport:
             messages = self._channels.get(channel, {})
             if address in messages:
                 return address
-            total = sum(map(len, messages.values())) + len(message)
+            total = self._sizes.get(channel, 0) + len(message)
             if total > self.channel_bytes_max:
                 raise LimitExceeded(
                     f"channel {channel!r} would hold {total} bytes, at most {self.channel_bytes_max} are kept"
                 )
             messages[address] = message
-            self._channels[channel] = messages
+            self._channels[channel], self._sizes[channel] = messages, total
         return address
 
     def fetch(self, channel: str, *, start: int = 0) -> tuple[bytes, ...]:

@@ -58,7 +58,6 @@ class Adder:
         self.agreement, self._key, self._noise_prover = agreement, key, noise_prover
         self.base, self.previous = base, bytes(32)
         self._sealing = SealingKey.generate()
-        self._nullifiers: dict[bytes, bytes] = {}
         self._round = 1
         self._start_round()
 
@@ -72,6 +71,7 @@ class Adder:
         self._committed: dict[bytes, bytes] = {}
         self._committers: dict[bytes, bytes] = {}
         self._attempts: dict[bytes, OpenAttempt] = {}
+        self._nullifiers: dict[bytes, bytes] = {}  # of this round, whose number is in each
         self._pending: dict[bytes, tuple[Announcement, NoiseVector, PublicKey]] = {}
         self._announced: dict[tuple[int, int], frozenset[bytes]] = {}
         self._nonce, self._reveal = secrets.token_bytes(32), b""
