@@ -44,7 +44,8 @@ def run(out: Path, *, rounds: int = 1) -> list[dict[str, Any]]:
     out.mkdir(parents=True, exist_ok=True)
     write_rows(out)
     node_log, key = out / "node.log", out / "holder.key"
-    key.unlink(missing_ok=True)
+    for made_before in (key, *(out / f"state-{i}" for i in range(DEVICES))):  # of another federation
+        made_before.unlink(missing_ok=True)
     made = subprocess.run(
         [*ZKFED, "keys", "sign", "--out", key, "--format", "json"], check=True, capture_output=True, text=True
     )
@@ -61,7 +62,7 @@ def run(out: Path, *, rounds: int = 1) -> list[dict[str, Any]]:
         for i in range(DEVICES):
             join = [
                 *ZKFED, "join", url, "--federation", federation, "--data", out / f"rows-{i}.csv",
-                "--state", out / f"state-{i}", "--format", "json",
+                "--key", out / f"device-{i}.key", "--state", out / f"state-{i}", "--format", "json",
             ]  # fmt: skip
             join += ["--model", out / "model-0.npz"] if i == 0 else []
             processes.append(subprocess.Popen(join, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))

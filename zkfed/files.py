@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from zkfed.errors import LimitExceeded, StoreFault
 
-__all__ = ["NoFolder", "WrittenElsewhere", "map_file", "open_below", "replace_file"]
+__all__ = ["NoFolder", "WrittenElsewhere", "alone", "map_file", "open_below", "replace_file"]
 
 
 class NoFolder(Exception):
@@ -81,6 +81,34 @@ def replace_file(path: Path, parts: Iterable[bytes | memoryview], mode: int = 0o
                 os.close(folder)
     except OSError as error:
         raise StoreFault(f"{path.name} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Holds a file of which one process at a time makes use, such as a signing key, until the context ends.
+
+    It is a hint between processes of one owner: a copy of the file is another file, and where the system or
+    the disk has no `flock`, nobody is kept out.
+
+    Raises:
+        StoreFault: Another process holds it, or it cannot be read.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise StoreFault(f"{path.name} cannot be read: {error.strerror}") from None
+    with file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreFault(
+                f"{path.name} is in use by another process: one file, one party; end the other, or take another file"
+            ) from None
+        except (ImportError, OSError):
+            pass  # no such locks here
+        yield
 
 
 @contextmanager

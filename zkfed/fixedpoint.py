@@ -190,7 +190,9 @@ def quantise_targets(labels: npt.NDArray[Any], *, classes: int, fraction_bits: i
             raise ValueError("regression targets hold NaN, infinity or values outside [-1, 1]; scale them first")
         return np.rint(values[:, None] * one).astype(np.int64)
     if not np.issubdtype(y.dtype, np.integer) or int(y.min(initial=0)) < 0 or int(y.max(initial=0)) >= classes:
-        raise ValueError(f"labels are not class numbers in [0, {classes})")
+        raise ValueError(
+            f"labels are not class numbers in [0, {classes}): expected whole numbers from 0 to {classes - 1}"
+        )
     if classes == 2:
         return np.asarray(np.where(y[:, None] == 1, one, -one), dtype=np.int64)
     return np.asarray(np.where(y[:, None] == np.arange(classes), one, 0), dtype=np.int64)

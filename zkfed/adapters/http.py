@@ -70,6 +70,8 @@ class HttpTransport:
             raise TransportError("HTTP needs httpx: pip install 'zkfed[http]'") from None
         try:
             parts = urlsplit(url)
+            if not url.isprintable():  # what cannot be seen is cut out by the line above
+                raise ValueError
             (parts.hostname or "").encode("idna")  # too long a name fails where it is looked up otherwise
         except ValueError:  # UnicodeError is one
             raise TransportError("the URL is malformed: expected http://HOST or https://HOST") from None
@@ -181,7 +183,7 @@ class HttpTransport:
         except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as fault:
             if _is_certificate(fault):
                 raise
-            return 0, "", type(fault).__name__.encode(), 0.0
+            return 0, "", _reason_of(fault).encode(), 0.0
 
     def _error(self, status: int, kind: str, expected: str, body: bytes) -> Exception:
         if status == 0:
@@ -196,6 +198,16 @@ class HttpTransport:
             f"the node answered {status} with {excerpt(kind or 'no type', 60)}, expected 200 with {expected}: "
             f"is it a zkfed node?"
         )
+
+
+def _reason_of(fault: BaseException) -> str:
+    """Returns why there was no answer: in the system's words, "Connection refused", or the fault's type."""
+    cause: BaseException | None = fault
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(fault).__name__
 
 
 def _is_certificate(fault: Exception) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zkfed.cli.output import HOLDS, Output
+from zkfed.errors import StoreFault
 
 if TYPE_CHECKING:
     from zkfed.layers.transcript import Transcript
@@ -33,6 +34,11 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from zkfed.layers.transcript import Transcript
 
     start = time.perf_counter()
+    if options.folder.exists() and not (options.folder / "index").exists():
+        raise StoreFault(
+            f"{options.folder.name or options.folder} is no transcript: expected a folder with a file `index`, as "
+            "`Transcript.save` and `--out` write it"
+        )
     transcript = Transcript.load(options.folder)
     found = certificates(transcript)
     seconds, policy, agreement = time.perf_counter() - start, transcript.agreement.policy, transcript.agreement

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from zkfed.cli.arguments import seconds
 from zkfed.cli.output import Output, Usage
-from zkfed.errors import StoreFault, TransportError
+from zkfed.errors import LimitExceeded, StoreFault, TransportError
 
 if TYPE_CHECKING:
     from zkfed.adapters.http import HttpTransport
     from zkfed.policy import RoundPolicy
+    from zkfed.ports import Transport
     from zkfed.updates.signing import SigningKey
 
-__all__ = ["add_connection", "connected", "patient", "read_digest"]
+__all__ = ["add_connection", "check_still_there", "connected", "patient", "read_digest"]
 
 T = TypeVar("T")
 PAUSE_S = 0.5
+FIRST_S = 5.0
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
@@ -48,37 +50,57 @@ def connected(
     """Yields a connection, the federation's policy once its node is up, and this party's key.
 
     Args:
-        options: With what `add_connection` added.
+        options: With what `add_connection` added, and the file of the signing key, if there is one.
         open_key: Called once nothing else is wrong with the options: it may make a key.
         output: Gets the policy, for people.
 
     Raises:
         Usage: The federation is no digest.
-        StoreFault: The certificates cannot be read.
+        StoreFault: The certificates cannot be read, or another process is this party already.
         TransportError: The node is not up within the patience, or has no such federation.
     """
     from zkfed.adapters.http import HttpTransport
     from zkfed.cli.serve import describe_policy
+    from zkfed.files import alone
     from zkfed.orchestrator.mailbox import fetch_policy
 
     digest = read_digest(options.federation, "--federation, which the node printed")
-    tls, timeout_s, key = _trusted(options.ca), min(30.0, max(options.wait, 1.0)), open_key()
-    transport = HttpTransport(options.url, key=key, tls=tls, timeout_s=timeout_s)
-    try:
-        policy = patient(lambda: fetch_policy(transport, digest), options.wait, output.say)
+    tls, timeout_s = _trusted(options.ca), max(options.wait, 1.0)
+    with contextlib.ExitStack() as stack:
+        # Whether the node is up is known, and told, long before a large answer would have to be there.
+        first = HttpTransport(options.url, tls=tls, timeout_s=min(FIRST_S, timeout_s))
+        stack.callback(first.close)
+        key = open_key()
+        if options.key is not None:
+            stack.enter_context(alone(options.key))
+        policy = patient(lambda: fetch_policy(first, digest), options.wait, output.say)
         output.say(describe_policy(policy))
+        transport = HttpTransport(options.url, key=key, tls=tls, timeout_s=min(30.0, timeout_s))
+        stack.callback(transport.close)
         yield transport, policy, key
-    finally:
-        transport.close()
+
+
+def check_still_there(transport: Transport, policy: RoundPolicy) -> None:
+    """Raises TransportError if a node that answers has the federation no longer, such as after it was restarted."""
+    from zkfed.orchestrator.exchange import federation_name
+
+    if not transport.fetch(f"{federation_name(policy)}/policy"):
+        raise TransportError(
+            "the node answers, but knows this federation no longer: one that was restarted has other keys; ask its "
+            "owner for the new digest"
+        )
 
 
 def patient(call: Callable[[], T], wait_s: float, say: Callable[[str], None]) -> T:
-    """Returns what a call returns; one that fails with TransportError is made again for `wait_s` seconds, and told."""
+    """Returns what a call returns; one that fails for now is made again for `wait_s` seconds, and told.
+
+    A channel that is full is such a failure: whoever runs the node can make room.
+    """
     give_up_s, is_told = time.monotonic() + wait_s, False
     while True:
         try:
             return call()
-        except TransportError as fault:
+        except (TransportError, LimitExceeded) as fault:
             if time.monotonic() >= give_up_s:
                 raise
             if not is_told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.metadata
 import platform
 import shutil
@@ -96,12 +97,16 @@ def _cpu_flags() -> list[str]:
 
 
 def _key(path: Path) -> str:
+    from zkfed.cli.inspect import describe
     from zkfed.errors import ZkfedError
     from zkfed.groth16.keys import ProvingKey
 
     try:
         key = ProvingKey.load(path)
     except ZkfedError as error:
+        with contextlib.suppress(ZkfedError):
+            if (kind := describe(path)["kind"]) != "proving key":
+                return f"refused ({error.code}): it is a {kind}, expected a proving key"
         return f"refused ({error.code}): {error}"
     layout = key.verifying.layout
     return f"{layout.name}, {key.verifying.origin}, digest {key.verifying.digest.hex()[:16]}..."

@@ -93,7 +93,9 @@ def _file(path: Path) -> Facts:
         return facts | {"kind": tag, "note": "whole; what it says is not checked"}
     if (read := _text(bytes(data))) is not None:
         return facts | read
-    what = f"begins with {excerpt(head[:32])}" if data else "is empty"
+    # What a file of text begins with may be somebody's row.
+    what = "is text" if not {*head} - {9, 10, 13, *range(32, 127)} else f"begins with {head[:8].hex()}"
+    what = what if data else "is empty"
     raise DecodeError(f"no file of zkfed: it {what}")
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zkfed.cli.arguments import make_folder
-from zkfed.cli.connection import add_connection, connected, patient
-from zkfed.cli.output import HOLDS, Output
+from zkfed.cli.connection import add_connection, check_still_there, connected, patient
+from zkfed.cli.output import HOLDS, Output, Usage
 from zkfed.errors import DecodeError, StoreFault, TransportError
 
 if TYPE_CHECKING:
+    from zkfed.adapters.http import HttpTransport
+    from zkfed.cli.rows import Rows
     from zkfed.layers.transcript import RoundRecord, Transcript
     from zkfed.orchestrator.mailbox import MemberMailbox
-    from zkfed.orchestrator.member import Member
+    from zkfed.orchestrator.member import Member, Provers
     from zkfed.policy import RoundPolicy
     from zkfed.ports import Transport
     from zkfed.updates.signing import SigningKey
@@ -39,13 +43,18 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace, output: Output) -> int:
     """Takes part until the node goes, then checks the whole record."""
     from zkfed.layers.bridge import check_release
+    from zkfed.orchestrator.key_parts import fetch_keys
     from zkfed.orchestrator.mailbox import MemberMailbox
+    from zkfed.orchestrator.member import Provers
 
     make_folder(options.out)
     if options.state is not None:
+        if options.key is None:
+            raise Usage("--state: expected --key too, a file: a state belongs to one signing key")
         make_folder(options.state.parent)  # found out in the middle of a round, it would end it
-    with connected(options, lambda: _key(options.key), output) as (transport, policy, key):
-        member = _member(options, policy, transport, key)
+    with _connected(options, output) as (transport, policy, key, rows):
+        provers = Provers(policy, fetch_keys(transport, policy))
+        member = _member(options, provers, rows, key)
         mailbox = MemberMailbox(member, transport, policy=policy, key=key, keep=_keeper(options.state))
         output.say(f"this device is {key.public.hex()}; waiting for the node")
         _take_part(mailbox, output, options.wait)
@@ -61,13 +70,35 @@ def run(options: argparse.Namespace, output: Output) -> int:
     return HOLDS
 
 
+@contextlib.contextmanager
+def _connected(
+    options: argparse.Namespace, output: Output
+) -> Iterator[tuple[HttpTransport, RoundPolicy, SigningKey, Rows]]:
+    """Yields what `connected` does, and this device's rows: a wrong file is found before anybody waits for a node."""
+    from zkfed.cli.rows import read_rows
+
+    rows: list[Rows] = []
+
+    def open_key() -> SigningKey:
+        rows.append(read_rows(options.data))
+        return _key(options.key)
+
+    with connected(options, open_key, output) as (transport, policy, key):
+        yield transport, policy, key, rows[0]
+
+
 def _take_part(mailbox: MemberMailbox, output: Output, wait_s: float) -> None:
+    is_told = False
     while not mailbox.is_over:
         kind = patient(mailbox.poll, wait_s, output.say)
         if kind:
-            output.say(f"answered: {kind}")
+            output.say(f"answered: {kind}" + (f", with {mailbox.fault}" if mailbox.fault else ""))
         elif not mailbox.is_over:
+            if mailbox.is_late and not is_told:
+                output.say("the node has begun without this device; unless it was restarted, it is in no round")
+                is_told = True
             patient(mailbox.wait, wait_s, output.say)
+            patient(lambda: check_still_there(mailbox.transport, mailbox.policy), wait_s, output.say)
 
 
 def _key(path: Path | None) -> SigningKey:
@@ -80,18 +111,17 @@ def _key(path: Path | None) -> SigningKey:
     return load_key(path) if path.exists() else create_key(path)
 
 
-def _member(options: argparse.Namespace, policy: RoundPolicy, transport: Transport, key: SigningKey) -> Member:
-    from zkfed.cli.rows import check_labels, read_model, read_rows
+def _member(options: argparse.Namespace, provers: Provers, rows: Rows, key: SigningKey) -> Member:
+    from zkfed.cli.rows import check_labels, read_model
     from zkfed.orchestrator.client import Shard, Train, proximal_least_squares
-    from zkfed.orchestrator.key_parts import fetch_keys
-    from zkfed.orchestrator.member import Member, Provers
+    from zkfed.orchestrator.member import Member
 
-    features, labels = read_rows(options.data)
+    policy, (features, labels) = provers.policy, rows
     if features.shape[1] != policy.improvement.model.features:
         raise DecodeError(
             f"{options.data.name} has {features.shape[1]} features, the federation {policy.improvement.model.features}"
         )
-    check_labels(options.data, policy.improvement.model, (features, labels))
+    check_labels(options.data, policy.improvement.model, rows)
     train: Train = proximal_least_squares
     if options.model is not None:
         weights = read_model(options.model, policy.model.shape)
@@ -99,7 +129,6 @@ def _member(options: argparse.Namespace, policy: RoundPolicy, transport: Transpo
     state = b""
     if options.state is not None and options.state.exists():
         state = _read_state(options.state)
-    provers = Provers(policy, fetch_keys(transport, policy))
     return Member(provers, Shard(features, labels), key=key, train=train, state=state)
 
 

@@ -6,7 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,9 @@ from zkfed.errors import DecodeError, LimitExceeded, ModelRefused, StoreFault, Z
 if TYPE_CHECKING:
     from zkfed.policy import Model
 
-__all__ = ["check_labels", "read_model", "read_rows"]
+Rows: TypeAlias = tuple[npt.NDArray[np.float64], npt.NDArray[Any]]
+
+__all__ = ["Rows", "check_labels", "read_model", "read_rows"]
 
 FILE_BYTES_MAX = 1 << 30
 VALUES_MAX = 1 << 27
@@ -24,7 +26,7 @@ LINE_CHARACTERS_MAX = 1 << 22
 EXPORT = "np.savez('model.npz', coef=model.coef_, intercept=model.intercept_)"
 
 
-def read_rows(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
+def read_rows(path: Path) -> Rows:
     """Reads features in [-1, 1] and labels: a CSV with the label in its last column, or an NPZ with X and y.
 
     Raises:
@@ -38,23 +40,32 @@ def read_rows(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
     else:
         table = _table(path)
         x, y = table[:, :-1], table[:, -1]
-    if y.dtype.kind not in "biuf" or y.ndim != 1 or not np.isfinite(y).all():
+    if y.dtype.kind not in "biuf" or y.ndim != 1:
+        raise DecodeError(f"{path.name}: expected one number as label of each row, got shape {y.shape} of {y.dtype}")
+    if not y.size:
+        raise DecodeError(f"{path.name} holds no rows")
+    if x.dtype.kind not in "biuf" or x.ndim != 2 or len(x) != len(y) or not x.size:
         raise DecodeError(
-            f"{path.name}: expected one finite number as label of each row, got shape {y.shape} of {y.dtype}"
-        )
-    if x.dtype.kind not in "biuf" or x.ndim != 2 or len(x) != len(y) or not x.size or not np.isfinite(x).all():
-        raise DecodeError(
-            f"{path.name}: expected finite features of shape (rows, features), and a label each; "
+            f"{path.name}: expected features of shape (rows, features), and a label each; "
             f"got {x.shape} of {x.dtype}, and {y.shape}"
         )
-    if np.abs(x).max() > 1:
-        raise DecodeError(f"{path.name}: a feature is outside [-1, 1]: scale them all the way that the others do")
+    _refuse_first(path, ~np.isfinite(y), "is NaN or infinite: fill it in, or leave the row out")
+    _refuse_first(path, ~np.isfinite(x), "is NaN or infinite: fill it in, or leave the row out")
+    _refuse_first(path, np.abs(x) > 1, "is outside [-1, 1]: scale all of them the way that the others do")
     if y.dtype.kind == "f" and (y == np.floor(y)).all() and np.abs(y).max() < 1 << 53:
         y = y.astype(np.int64)
     return np.asarray(x, np.float64), y
 
 
-def check_labels(path: Path, model: Model, rows: tuple[npt.NDArray[np.float64], npt.NDArray[Any]]) -> None:
+def _refuse_first(path: Path, wrong: npt.NDArray[np.bool_], what: str) -> None:
+    """Raises DecodeError with the place of the first wrong number, if there is one; never its value."""
+    if wrong.any():
+        row, *column = (int(i) + 1 for i in np.unravel_index(int(wrong.argmax()), wrong.shape))
+        which, more = f"feature {column[0]}" if column else "the label", int(wrong.sum()) - 1
+        raise DecodeError(f"{path.name}: {which} of row {row} {what}" + (f"; {more} more like it" if more else ""))
+
+
+def check_labels(path: Path, model: Model, rows: Rows) -> None:
     """Raises DecodeError, with the file's name, unless rows that were read from it fit a model."""
     from zkfed.statements.improvement import Benchmark
 
@@ -141,7 +152,7 @@ def _check_size(path: Path) -> None:
     try:
         if not path.is_file():
             what = "it is no file" if path.exists() else "there is no such file"
-            raise StoreFault(f"{path.name} cannot be read: {what}")
+            raise StoreFault(f"{path.name or path} cannot be read: {what}")
         size = path.stat().st_size
     except OSError as error:
         raise StoreFault(f"{path.name} cannot be read: {error.strerror}") from None

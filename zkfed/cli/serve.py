@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ipaddress
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,24 +96,35 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
     http = HttpNode(store, may_write=may_write, key_bytes_max=mailbox.room)
     with serving(http, host=options.host, port=options.port, tls=options.tls) as url:
+        reached = _from_elsewhere(url, options.host)
+        if reached != url:
+            output.say(f"{options.host} is every address of this machine: for THIS-MACHINE write one that others reach")
         output.say(f"node up at {url}; {options.devices} devices may join, each with")
-        output.say(f"  zkfed join {url} --federation {node.policy.digest.hex()} --data ROWS.csv")
+        output.say(f"  zkfed join {reached} --federation {node.policy.digest.hex()} --data ROWS.csv")
         if link is None:
             output.say("adders and key holder share this process: who reads its memory reads every update")
         else:
             output.say("and the key holder, who decrypts nothing but noised sums, joins with")
-            output.say(f"  zkfed hold {url} --federation {node.policy.digest.hex()} --key FILE")
+            output.say(f"  zkfed hold {reached} --federation {node.policy.digest.hex()} --key FILE")
         try:
             for _ in follow(mailbox.run(options.rounds), renderer("auto", stream=output.err)):
                 pass
         finally:
             _save(node, options.out)  # rounds that were released are on record, however the next one ends
-        time.sleep(options.linger)  # devices fetch the last records, and check them
+            time.sleep(options.linger)  # devices hear that the node goes, fetch the last records, and check them
     output.result(
         f"{len(node.transcript.rounds)} rounds on record\n{node.guarantee()}",
         {"url": url, "federation": node.policy.digest.hex(), "rounds": len(node.transcript.rounds)},
     )
     return HOLDS
+
+
+def _from_elsewhere(url: str, host: str) -> str:
+    """Returns a node's URL for people elsewhere, with a word in the place of an address that stands for all."""
+    with contextlib.suppress(ValueError):  # a name
+        if ipaddress.ip_address(host).is_unspecified:
+            return url.replace(f"[{host}]" if ":" in host else host, "THIS-MACHINE", 1)
+    return url
 
 
 def _save(node: Node, folder: Path | None) -> None:

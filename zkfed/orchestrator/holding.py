@@ -201,7 +201,10 @@ class HolderMailbox:
         *, journal: Path | None = None,
     ) -> None:  # fmt: skip
         if key.public != policy.holder_key:
-            raise PolicyError("the policy pins another key for the key holder")
+            raise PolicyError(
+                f"the policy pins another key holder, {policy.holder_key.hex()}, and this one is {key.public.hex()}: "
+                "the node is to be started with this one's public key"
+            )
         self.policy, self.transport, self._key, self._journal = policy, transport, key, journal
         self._pinned = [k.verifying.digest for k in keys[:2]]
         self._noise = Prover(keys[1], noise_circuit(policy.model.parameters, policy.curve))
@@ -243,7 +246,12 @@ class HolderMailbox:
         return kind
 
     def wait(self, pause_s: float = 0.05) -> None:
-        """Waits for the next ask: as long as the transport can wait for it, else for `pause_s` seconds."""
+        """Waits for the next ask: as long as the transport can wait for it, else for `pause_s` seconds.
+
+        Returns at once if the node has gone: nobody asks again.
+        """
+        if self.is_over:
+            return
         channel, pause = f"{self._name}/holder/asks/{self._number}", functools.partial(time.sleep, pause_s)
         wait_for(self.transport, channel, start=self._seen, timeout_s=WAIT_S, pause=pause)
 

@@ -212,6 +212,11 @@ class MemberMailbox:
         policy: The pinned policy: whose asks are answered.
         key: The device's signing key.
         keep: Called with `Member.state()` before each answer leaves: store it durably. Secret.
+
+    Attributes:
+        is_over: The node has gone.
+        is_late: The node asked others, and never this device: it enrolled before this device came.
+        fault: Why the last answer is a refusal, `code: text`; "" if it is none.
     """
 
     def __init__(
@@ -227,7 +232,8 @@ class MemberMailbox:
         self.name, self._keep = federation_name(policy), keep
         self._number = 0
         self._unsent: tuple[str, bytes] | None = None
-        self.is_over = False
+        self.is_over = self.is_late = False
+        self.fault = ""
 
     def poll(self) -> str:
         """Answers the newest ask if there is one; returns its kind, "" if nothing was to do.
@@ -249,12 +255,14 @@ class MemberMailbox:
         own = self._own(number - 1) if request and is_mine else b""
         self._number = number  # from here on nothing is asked of the transport but to take the answer
         self.is_over = not request
+        self.is_late = bool(request and clients) and not is_mine and not self.member.head
         if not request or not is_mine:
             return ""
         try:
             message, code, reason = self.member.handle(request, own), "", ""
         except Exception as error:  # noqa: BLE001 - a device runs other people's training code
             message, (code, reason) = b"", fault_of(error)
+        self.fault = f"{code}: {reason}" if code else ""
         if self._keep is not None:
             self._keep(self.member.state())
         signed = self._key.sign("reply", _Reply(asked, message, code, reason[:200]).encode())
@@ -271,7 +279,12 @@ class MemberMailbox:
             self._unsent = None
 
     def wait(self, pause_s: float = 0.1) -> None:
-        """Waits for the next ask: as long as the transport can wait for it, else for `pause_s` seconds."""
+        """Waits for the next ask: as long as the transport can wait for it, else for `pause_s` seconds.
+
+        Returns at once if the node has gone: nobody asks again.
+        """
+        if self.is_over:
+            return
         channel = f"{self.name}/asks/{self._number}"
         wait_for(self.transport, channel, start=0, timeout_s=WAIT_S, pause=functools.partial(time.sleep, pause_s))
 

@@ -183,7 +183,11 @@ class Member:
         r.finish()
         self._rows = decode_rows(rows)
         if head:
-            client = self._client_under(head)
+            try:
+                client = self._client_under(head)
+            except (PolicyError, KeyRefused, NotAuthorised) as error:
+                reason = "a kept state belongs to one federation and one signing key: give this one a state of its own"
+                raise type(error)(f"{reason} ({error})") from None
             client.device.restore(device)
             self._head, self._client = head, client
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from zkfed.encoding import Reader, Writer
-from zkfed.errors import StoreFault
+from zkfed.errors import LimitExceeded, StoreFault
 from zkfed.files import map_file
 from zkfed.updates.signing import SigningKey
 
@@ -47,7 +47,10 @@ def load_key(path: Path) -> SigningKey:
         StoreFault: It cannot be read, or others may read it.
         DecodeError, LimitExceeded: It holds something else.
     """
-    data = bytes(map_file(path, 256))
+    try:
+        data = bytes(map_file(path, 256))
+    except LimitExceeded as error:
+        raise LimitExceeded(f"{error}: expected a signing key, as `zkfed keys sign` makes it") from None
     if os.name == "posix" and path.stat().st_mode & 0o077:
         raise StoreFault(f"{path.name} may be read by others: chmod 600 it, or make a new key if they have")
     r = Reader(data, TAG, 256)
