@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,8 @@ from tests.orchestrator.hosting import federation
 from tests.orchestrator.mailing import run_over
 from tests.orchestrator.test_holding import Apart
 from zkfed.adapters.memory import MemoryTransport
-from zkfed.errors import NotAuthorised, PolicyError
+from zkfed.errors import NotAuthorised, PolicyError, StoreFault
+from zkfed.orchestrator.kit import open_node, open_provers
 from zkfed.orchestrator.mailbox import MemberMailbox, NodeMailbox
 from zkfed.orchestrator.member import Member
 from zkfed.updates.signing import SigningKey
@@ -95,3 +97,10 @@ def test_a_state_of_another_federation_or_key_is_named() -> None:
         Member(others[0]._provers, None, key=members[0]._key, state=state)
     with pytest.raises(NotAuthorised, match="belongs to one federation and one signing key"):
         Member(members[0]._provers, None, key=SigningKey.generate(), state=state)
+
+
+def test_a_folder_that_is_no_kit_is_named(tmp_path: Path) -> None:
+    """A path that was mistyped in a framework's configuration, on one machine of many."""
+    for opened in (open_node, open_provers):
+        with pytest.raises(StoreFault, match=r"nowhere is no kit: expected a folder with a file policy\.bin"):
+            opened(tmp_path / "nowhere")

@@ -121,6 +121,8 @@ def open_identity(path: Path) -> SigningKey:
 
 
 def _policy_and_key_files(root: Path) -> tuple[RoundPolicy, list[Path]]:
+    if not (root / "policy.bin").exists():
+        raise StoreFault(f"{root.name} is no kit: expected a folder with a file policy.bin, as `write_kit` makes it")
     policy = RoundPolicy.decode(bytes(map_file(root / "policy.bin", 1 << 16)))
     count = 3 if policy.statement.kind == "S1" else 2
     return policy, [root / f"{name}.key" for name in _KEYS[:count]]
