@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.layers.parties import make_policy, proving_keys
 from zkfed.adapters.http import HttpTransport
 from zkfed.adapters.http_node import HttpNode, serving
 from zkfed.adapters.memory import MemoryTransport
@@ -16,9 +17,12 @@ from zkfed.cli.main import main
 from zkfed.cli.serve import _from_elsewhere
 from zkfed.errors import StoreFault, TransportError
 from zkfed.files import alone
+from zkfed.orchestrator import holding
 from zkfed.orchestrator.exchange import federation_name
+from zkfed.orchestrator.key_parts import publish_keys
 from zkfed.policy import Improvement, LinearModel, RoundPolicy
 from zkfed.updates.key_file import create_key
+from zkfed.updates.signing import SigningKey
 
 Capture = pytest.CaptureFixture[str]
 NOBODY = ["http://127.0.0.1:1", "--federation", "00" * 32, "--wait", "0"]
@@ -75,6 +79,22 @@ def test_a_node_that_was_restarted_has_other_keys() -> None:
         store.publish(f"{federation_name(policy)}/policy", policy.encode())
         check_still_there(client, policy)
         client.close()
+
+
+def test_a_key_holder_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    key, adder, store = tmp_path / "holder.key", SigningKey.generate(), MemoryTransport()
+    policy = make_policy().pinned(adder_key=adder.public, holder_key=create_key(key).public)
+    publish_keys(store, policy, proving_keys(), adder.sign)
+    channel = f"{federation_name(policy)}/policy"
+    store.publish(channel, policy.encode())
+    monkeypatch.setattr(holding, "WAIT_S", 1)
+    with serving(HttpNode(store, may_write=lambda *_: False)) as url:
+        restarted = threading.Timer(1.0, lambda: store._channels.pop(channel))
+        restarted.start()
+        hold = ["hold", url, "--federation", policy.digest.hex(), "--key", str(key), "--wait", "1"]
+        assert main(hold) == 1
+        restarted.join()
+    assert "knows this federation no longer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zkfed.cli.arguments import make_folder
-from zkfed.cli.connection import add_connection, connected, patient
+from zkfed.cli.connection import add_connection, check_still_there, connected, patient
 from zkfed.cli.output import HOLDS, Output, Usage
 
 __all__ = ["add_parser", "run"]
@@ -49,6 +49,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
                 output.say(f"answered: {kind}")
             else:
                 patient(mailbox.wait, options.wait, output.say)
+                patient(lambda: check_still_there(transport, policy), options.wait, output.say)
     output.result(
         f"{asked.get('settle', 0)} rounds settled, {asked.get('open', 0)} sums opened",
         {"rounds": asked.get("settle", 0), "opened": asked.get("open", 0), "policy": policy.digest.hex()},
