@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import socket
 import threading
 import time
@@ -14,6 +13,7 @@ import httpx
 import pytest
 
 from tests.adapters.test_http import HEAD, Running
+from tests.peak_memory import at_most
 from zkfed.adapters import filesystem, http_node
 from zkfed.adapters.filesystem import FilesystemTransport
 from zkfed.adapters.http import HttpTransport
@@ -110,21 +110,19 @@ def test_slow_readers_cost_a_slice_each_and_no_page() -> None:
     store = MemoryTransport()
     for number in range(7):
         store.publish("a", bytes([number]) * (1 << 20))
-    with serving(HttpNode(store, may_write=lambda channel, key: True)) as url:
-        running, before = Running(url, store), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        slow = [socket.socket() for _ in range(50)]
-        for connection in slow:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.connect((running.host, running.port))
-            connection.sendall(b"GET /v1/a HTTP/1.1\r\nHost: n\r\n\r\n")
-        time.sleep(1)
-        client = HttpTransport(url)
-        assert [len(m) for m in client.fetch("a")] == [1 << 20] * 7
-        client.close()
-        for connection in slow:
-            assert connection.recv(64).startswith(b"HTTP/1.1 200")
-            connection.close()
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
+    with serving(HttpNode(store, may_write=lambda channel, key: True)) as url, contextlib.ExitStack() as stack:
+        running, client = Running(url, store), HttpTransport(url)
+        stack.callback(client.close)
+        slow = [stack.enter_context(socket.socket()) for _ in range(50)]
+        with at_most(64 << 20):
+            for connection in slow:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                connection.connect((running.host, running.port))
+                connection.sendall(b"GET /v1/a HTTP/1.1\r\nHost: n\r\n\r\n")
+            time.sleep(1)
+            assert [len(m) for m in client.fetch("a")] == [1 << 20] * 7
+            for connection in slow:
+                assert connection.recv(64).startswith(b"HTTP/1.1 200")
 
 
 def test_a_page_of_a_large_folder_is_read_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

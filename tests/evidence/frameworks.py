@@ -149,10 +149,6 @@ _IN_FLOWER = (
         'elif kind == "enrol" or self._keys.get(node) != signer:', "elif False:", f"{_ANOTHERS} -k trains",
     ),
     Check(
-        "replies twice", "one reply a node", _STRATEGY, "if node not in waiting:", "if False:",
-        f"{_FLOWER}::test_replies_that_come_twice_are_taken_once",
-    ),
-    Check(
         "starts the run from another model than the node's", "they are compared", _STRATEGY, "            > unit\n",
         "            > 1e300\n", "adapters/test_flower.py::test_other_initial_arrays_are_refused", _OTHER,
     ),

@@ -63,7 +63,7 @@ _ROOM = (
         "asks for much, often, and does not read it", "an answer is handed out in slices", "adapters/http_node.py",
         "return StreamingResponse(slices, media_type=BINARY, headers=length)",
         'return Response(b"".join(pieces), media_type=BINARY)',
-        "adapters/test_http_hanging.py::test_slow_readers_cost_a_slice_each_and_no_page",
+        "adapters/test_http_hanging.py::test_slow_readers_cost_a_slice_each_and_no_page", "MiB more than at the start",
     ),
     Check(
         "fills the key holder with pieces of a record, as its node", "they are counted, and in order", _HOLDING,
